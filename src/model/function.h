@@ -1,0 +1,79 @@
+#pragma once
+
+/* What mayfly knows of a function before it runs: plain values, parsed once at the edge (control
+ * reads them from a project, the others from a snapshot). Nothing here touches the system. */
+
+#include "base/error.h"
+#include "base/pack.h"
+#include "base/slice.h"
+
+#define MIB (1024ULL * 1024ULL)
+
+enum runtime {
+    RUNTIME_PYTHON,
+    RUNTIME_NODE,
+    RUNTIME_NATIVE,
+    RUNTIME_EXEC,
+    RUNTIME_PROVIDED,
+    RUNTIME_WEB,
+    _RUNTIME_MAX,
+};
+
+enum isolation {
+    ISOLATION_REQUEST,  /* a worker serves one request */
+    ISOLATION_INSTANCE, /* a worker serves many, one at a time */
+    _ISOLATION_MAX,
+};
+
+/* Names as in mayfly.json. The lookups return the enum, or -1. */
+const char *runtime_name(enum runtime runtime);
+int runtime_from_name(struct slice name);
+const char *isolation_name(enum isolation isolation);
+int isolation_from_name(struct slice name);
+
+enum limit_unit {
+    LIMIT_COUNT,
+    LIMIT_SECONDS,
+    LIMIT_MEGABYTES,
+};
+
+struct limits {
+#define LIMIT(field, key, unit, min, max, dflt, text) uint64_t field;
+#include "model/limits.tbl.h"
+#undef LIMIT
+};
+
+struct limit_info {
+    const char *key;
+    const char *text;
+    enum limit_unit unit;
+    uint64_t min, max, dflt;
+    size_t offset; /* of the uint64_t in struct limits */
+};
+
+extern const struct limit_info limit_infos[];
+extern const size_t n_limit_infos;
+
+void limits_init(struct limits *limits); /* all at their defaults */
+
+#define FUNCTION_NAME_MAX    64 /* letters, digits, '-', '_', '.', '/', '[', ']' */
+#define FUNCTION_VERSION_LEN 16 /* hex digits of the content hash that are kept */
+
+struct function {
+    char *name;
+    char version[FUNCTION_VERSION_LEN + 1]; /* content hash: code tree and configuration */
+    char *project;  /* scope of the builtins: which project (folder) declares it */
+    char *handler;  /* as in mayfly.json: path/to/file.name, or a program's path */
+    char *code_dir; /* absolute; the zygote's working directory */
+    char **argv;    /* what the supervisor executes as zygote; NULL-terminated; argv[0] absolute */
+    char **env;     /* NAME=value of the author; NULL-terminated */
+    char *broken;   /* why it cannot be started (a compiler's words, a missing tool), or NULL */
+    enum runtime runtime;
+    enum isolation isolation;
+    struct limits limits;
+};
+
+/* Frees what the function holds. */
+void function_deinit(struct function *f);
+
+bool function_name_is_valid(struct slice name);

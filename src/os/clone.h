@@ -1,0 +1,13 @@
+#pragma once
+
+/* fork() by hand: no at-fork handlers run, and a pidfd comes with the child. */
+
+#include "os/pidref.h"
+
+/* Clones the calling thread into a new process. `flags` are CLONE_NEWPID and the like. In the
+ * parent returns 1 with *ret (its pid as seen here); in the child returns 0, with the thread id
+ * that glibc keeps made right; else -errno.
+ *
+ * Context: the caller must be single-threaded, or the child may call only async-signal-safe
+ * functions: locks held by other threads stay held in the child. */
+int os_clone(uint64_t flags, struct pidref *ret);

@@ -1,0 +1,35 @@
+#pragma once
+
+/* Makes a kernel facility fail on purpose, for tests: every wrapper in os/ asks here first. Armed
+ * by os_fault_arm() or, in the programs, by MAYFLY_FAULT=call:nth:errno (for example "pipe:3:24":
+ * the third pipe fails with EMFILE). Nothing is armed otherwise, and asking costs one comparison.
+ *
+ * Context: async-signal-safe; a child inherits what is armed and how far it has counted. */
+
+#include "base/def.h"
+
+#define OS_CALLS(X)                                                                                \
+    X(CLONE, "clone")                                                                              \
+    X(EPOLL, "epoll")                                                                              \
+    X(MEMFD, "memfd")                                                                              \
+    X(PIDFD, "pidfd")                                                                              \
+    X(PIPE, "pipe")                                                                                \
+    X(RECV, "recv")                                                                                \
+    X(SEND, "send")                                                                                \
+    X(SOCKET, "socket")
+
+enum os_call {
+#define X(NAME, name) OS_CALL_##NAME,
+    OS_CALLS(X)
+#undef X
+        _OS_CALL_MAX,
+};
+
+/* The nth call from now on (1 is the next) fails with `error`; 0 disarms. */
+void os_fault_arm(enum os_call call, unsigned nth, int error);
+
+/* Reads "call:nth:errno". Returns 0 or -EINVAL. */
+int os_fault_arm_text(const char *text);
+
+/* Returns 0, or the negative errno with which the caller is to fail now. */
+int os_fault(enum os_call call);

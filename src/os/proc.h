@@ -1,0 +1,25 @@
+#pragma once
+
+/* What /proc tells of processes and the machine. */
+
+#include "base/def.h"
+
+#include <sys/types.h>
+
+struct proc_stat {
+    char state; /* R, S, D, Z, T ... */
+    pid_t ppid;
+    uint64_t user_us;
+    uint64_t system_us;
+    uint64_t rss_bytes;
+    uint64_t start_ns; /* since boot, as CLOCK_BOOTTIME; in clock ticks' precision */
+};
+
+/* Returns 0, -ESRCH if there is no such process, or -errno. */
+int proc_stat_read(pid_t pid, struct proc_stat *ret);
+
+/* Memory that the process shares with nobody (needs the right to look). Returns 0 or -errno. */
+int proc_private_bytes(pid_t pid, uint64_t *ret);
+
+/* MemTotal. Returns 0 or -errno. */
+int proc_memory_total(uint64_t *ret_bytes);

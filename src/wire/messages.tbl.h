@@ -1,0 +1,51 @@
+/* Every message between mayfly's processes, once:
+ * MSG(NAME, name, from, to, n_fds, fields). A message that is not in this table for the peer that
+ * sent it, that has other fds or other bytes than it says, ends that peer.
+ *
+ * Fields are F(type, name): u32, u64, str (bytes with a length). They are declared in the order in
+ * which they travel. */
+
+/* ---- supervisor and gateway ---- */
+MSG(SNAPSHOT, snapshot, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: sealed memfd, model/snapshot.h */
+MSG(CONTROL_LINK, control_link, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: a channel to control */
+MSG(ZYGOTE_STARTED, zygote_started, SUPERVISOR, GATEWAY, 2, /* fds: channel, its stdout+stderr */
+    F(u64, zygote) F(str, function) F(str, version))
+MSG(ZYGOTE_READY, zygote_ready, SUPERVISOR, GATEWAY, 0, F(u64, zygote) F(u64, init_ns))
+MSG(ZYGOTE_ENDED, zygote_ended, SUPERVISOR, GATEWAY, 0, /* loaded: whether it ever was ready */
+    F(u64, zygote) F(u32, loaded) F(u32, status) F(str, error))
+MSG(ZYGOTE_REFUSED, zygote_refused, SUPERVISOR, GATEWAY, 0, /* none could be started */
+    F(str, function) F(str, version) F(str, error))
+MSG(DRAIN, drain, SUPERVISOR, GATEWAY, 0, NOTHING)
+MSG(ZYGOTE_WANTED, zygote_wanted, GATEWAY, SUPERVISOR, 0, F(str, function) F(str, version))
+MSG(ZYGOTE_RELEASE, zygote_release, GATEWAY, SUPERVISOR, 0, F(u64, zygote))
+MSG(KILL, kill, GATEWAY, SUPERVISOR, 1, F(u32, signal)) /* fd: pidfd of a zygote's child */
+MSG(DRAINED, drained, GATEWAY, SUPERVISOR, 0, NOTHING)
+
+/* ---- supervisor and control ---- */
+MSG(PUBLISH, publish, CONTROL, SUPERVISOR, 1, F(u32, n_functions)) /* fd: memfd as in SNAPSHOT */
+MSG(PUBLISH_FAILED, publish_failed, CONTROL, SUPERVISOR, 0, F(str, error))
+MSG(RELOAD, reload, SUPERVISOR, CONTROL, 0, NOTHING)
+MSG(GATEWAY_LINK, gateway_link, SUPERVISOR, CONTROL, 1, NOTHING) /* fd: a channel to the gateway */
+MSG(STOPPING, stopping, SUPERVISOR, CONTROL, 0, NOTHING) /* write out what is left and exit */
+
+/* ---- gateway and control ---- */
+MSG(RECORDS, records, GATEWAY, CONTROL, 0, /* n records, one behind the other (model/record.h) */
+    F(u32, n) F(u64, lost) F(str, bytes))
+MSG(LOGS, logs, GATEWAY, CONTROL, 0, F(u32, n) F(u64, lost) F(str, bytes)) /* n log lines */
+
+/* ---- supervisor and zygote ---- */
+MSG(START, start, SUPERVISOR, ZYGOTE, 0,
+    F(str, function) F(str, version) F(str, handler) F(u32, isolation) F(u32, dev)
+    F(u64, timeout_ms) F(u64, memory_bytes))
+MSG(GATEWAY_CHANGED, gateway_changed, SUPERVISOR, ZYGOTE, 1, NOTHING) /* fd: the new channel */
+MSG(READY, ready, ZYGOTE, SUPERVISOR, 0, NOTHING)
+MSG(FAILED, failed, ZYGOTE, SUPERVISOR, 0, F(str, error)) /* then it exits */
+
+/* ---- gateway and zygote ---- */
+MSG(FORK, fork, GATEWAY, ZYGOTE, 3, F(u64, worker)) /* fds: request socket, stdout, stderr */
+MSG(WORKER_STARTED, worker_started, ZYGOTE, GATEWAY, 1, F(u64, worker)) /* fd: pidfd */
+MSG(WORKER_ENDED, worker_ended, ZYGOTE, GATEWAY, 0,
+    F(u64, worker) F(u32, status) F(u64, user_us) F(u64, system_us) F(u64, memory_peak_bytes)
+    F(u64, minor_faults) F(u64, major_faults) F(u64, voluntary_switches)
+    F(u64, involuntary_switches))
+MSG(FORK_FAILED, fork_failed, ZYGOTE, GATEWAY, 0, F(u64, worker) F(u32, error)) /* errno */

@@ -1,0 +1,56 @@
+#pragma once
+
+/* The worker's end of the wire between gateway and worker: HTTP/1.1 on file descriptor 3. One
+ * request, one response (with isolation `instance` one after the other), in blocking, straight-line
+ * calls. Context: in a worker, after the fork. */
+
+#include "base/buf.h"
+#include "http/http.h"
+
+/* The line on stderr behind which everything is a stack report: the runtime's answer to
+ * WORKER_STACK_SIGNAL, or to a crash. See docs/RUNTIMES.md. */
+#define WORKER_STACK_MARK   "\036stack\n"
+#define WORKER_STACK_SIGNAL SIGQUIT /* at the deadline: report the stack, then exit */
+
+struct worker;
+
+/* The head of the current request; slices live until serve() returns. The target is what the client
+ * sent, with the route's [name] values put in front of the query. Headers are the client's without
+ * hop-by-hop ones, and mayfly's own (Mayfly-Request-Id, Mayfly-Trigger, ...), which a client cannot
+ * forge. */
+const struct http_head *worker_head(const struct worker *w);
+
+/* Reads decoded bytes of the request's body. Returns their number, 0 at the end, or -errno. */
+ssize_t worker_read(struct worker *w, void *dst, size_t size);
+
+/* Begins the answer. Headers that are the gateway's affair (Connection, Transfer-Encoding,
+ * Content-Length, hop-by-hop) are left out here. content_length is -1 when it is not known; then
+ * the body goes out in chunks. Returns 0, -EINVAL for a status or header that HTTP does not allow,
+ * or -errno. Nothing is sent before the buffer is full, worker_flush() or worker_finish(). */
+int worker_start(struct worker *w, unsigned status, const struct http_header *headers, size_t n,
+                 int64_t content_length);
+bool worker_is_started(const struct worker *w);
+
+/* Adds to the body. Returns 0, -EMSGSIZE beyond the content_length, or -errno (-EPIPE: the client
+ * is gone). For a HEAD request, 204 and 304 the body is dropped. */
+int worker_write(struct worker *w, const void *data, size_t len);
+int worker_flush(struct worker *w);
+
+/* Completes the answer. Returns 0, -EMSGSIZE if the body is shorter than announced, or -errno. */
+int worker_finish(struct worker *w);
+
+/* Start, body and finish in one. */
+int worker_answer(struct worker *w, unsigned status, const struct http_header *headers, size_t n,
+                  struct slice body);
+
+/* Answers with an unhandled error of the function: 500, Mayfly-Error: Unhandled, and the JSON. If
+ * the answer has begun already, breaks it off. The second form makes the JSON of its parts; `stack`
+ * has lines separated by '\n'. */
+int worker_fail(struct worker *w, struct slice json);
+int worker_fail_text(struct worker *w, const char *type, const char *message, const char *stack);
+
+/* After worker_start() with 101: flushes, and returns the socket for the program's own bytes. */
+int worker_upgrade(struct worker *w);
+
+/* Writes a JSON string with its quotes: s as UTF-8, invalid bytes replaced. Returns 0 or -errno. */
+int worker_json_string(struct buf *b, struct slice s);

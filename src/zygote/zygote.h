@@ -1,0 +1,69 @@
+#pragma once
+
+/* What every runtime hosts: the process in which a function is loaded and warm. A runtime's host
+ * program opens the zygote, loads the function in its own way, and calls zygote_run(), which forks
+ * a worker for each FORK of the gateway's and reports how it ended. The zygote itself never serves.
+ *
+ *   int main() { zygote_open(&z); load(zygote_start(z)); zygote_run(z, &host, ctx); }
+ *
+ * The supervisor starts a zygote with these descriptors, all others closed:
+ */
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "model/function.h"
+
+#define ZYGOTE_FD_WORKER  3  /* reserved: in a worker its request socket, in the zygote /dev/null */
+#define ZYGOTE_FD_CONTROL 4  /* channel to the supervisor */
+#define ZYGOTE_FD_GATEWAY 5  /* channel to the gateway */
+#define ZYGOTE_FD_LAST    10 /* 6 to here are the zygote's own, too; a worker has none of 4 to here \
+                              */
+
+struct zygote;
+struct worker;
+
+/* What the supervisor said of the function; strings are terminated and live as long as z. */
+struct zygote_start {
+    const char *function;
+    const char *version;
+    const char *handler;
+    enum isolation isolation;
+    bool dev;
+    uint64_t timeout_ms;
+    uint64_t memory_bytes;
+};
+
+/* What a runtime does in a new worker, in this order. All but serve may be NULL. */
+struct zygote_host {
+    /* Makes the runtime right after the fork: thread ids, locks, randomness. */
+    void (*after_fork)(void *ctx);
+
+    /* Touches what a first request will touch, without side effects; then the worker waits. */
+    void (*touch)(void *ctx, struct worker *w);
+
+    /* Answers the request that worker_head() describes. Returns 0, or a negative errno when it
+     * cannot go on; an answer that is not complete then counts as a crash. Must have flushed
+     * stdout and stderr when it completes the answer. With ISOLATION_INSTANCE it is called again
+     * for the next request. */
+    int (*serve)(void *ctx, struct worker *w);
+};
+
+/* Waits for the supervisor's START. Returns 0 or -errno with *err. */
+int zygote_open(struct zygote **ret, struct error *err);
+
+const struct zygote_start *zygote_start(const struct zygote *z);
+
+/* Says READY and serves until the supervisor closes the channel. Does not return: the zygote ends
+ * by _exit(0), each worker by _exit() of its own.
+ *
+ * Context: single-threaded; SIGCHLD is blocked and every child of the process is reaped here. */
+_noreturn_ void zygote_run(struct zygote *z, const struct zygote_host *host, void *ctx);
+
+/* Tells why the function cannot be loaded, and exits. `json` is
+ * {"errorType": ..., "errorMessage": ..., "stackTrace": [...]} as an unhandled error is. */
+_noreturn_ void zygote_fail(struct zygote *z, struct slice json);
+
+/* The same with the JSON made of its parts; `stack` has lines separated by '\n' and may be empty.
+ */
+_noreturn_ void zygote_fail_text(struct zygote *z, const char *type, const char *message,
+                                 const char *stack);
