@@ -76,4 +76,5 @@ struct function {
 /* Frees what the function holds. */
 void function_deinit(struct function *f);
 
+/* Also refuses empty, "." and ".." parts between the '/'. */
 bool function_name_is_valid(struct slice name);

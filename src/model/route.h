@@ -29,7 +29,13 @@ struct route {
 
 void route_deinit(struct route *r);
 
-/* Splits "[METHOD ]/path". Returns 0 with slices into text, or -EINVAL with *err. */
+#define ROUTE_PATTERN_MAX  1024 /* bytes */
+#define ROUTE_SEGMENTS_MAX 64   /* of a pattern; bounds the depth of a search */
+#define ROUTE_METHOD_MAX   32
+
+/* Splits "[METHOD ]/path". The pattern is plain text, not percent-coded; its parameters' names are
+ * letters, digits and "_-.", each used once. A method is one or more of A-Z, '-' and '_'. Returns 0
+ * with slices into text (ret_method empty if there is none), or -EINVAL with *err. */
 int route_parse(struct slice text, struct slice *ret_method, struct slice *ret_pattern,
                 struct error *err);
 
@@ -64,9 +70,14 @@ int route_table_init(struct route_table *t, struct route *routes, uint32_t n_rou
                      struct error *err);
 
 /* Finds the route for a path that http_path_is_routable(). A trailing '/' is ignored. Segments are
- * compared percent-decoded. Returns an outcome above. */
+ * compared percent-decoded; an empty one fits only `*`. HEAD fits a route for GET, unless the same
+ * pattern has one for HEAD. On any outcome but ROUTE_E_OK, *ret is untouched.
+ *
+ * Context: no allocation; as many string comparisons as the pattern has segments, times the
+ * logarithm of the routes. Returns an outcome above. */
 int route_table_match(const struct route_table *t, struct slice method, struct slice path,
                       struct route_match *ret);
 
-/* For a 405: the methods that fit the path, as "GET, POST", into dst. */
+/* For a 405: the methods that fit the path, as "GET, HEAD, POST", into dst; cut between two of them
+ * if they do not fit. */
 void route_table_allowed(const struct route_table *t, struct slice path, char *dst, size_t dst_size);

@@ -9,6 +9,8 @@
 #define SNAPSHOT_BYTES_MAX     (64 * MIB)
 #define SNAPSHOT_FUNCTIONS_MAX 10000
 #define SNAPSHOT_ROUTES_MAX    100000
+#define SNAPSHOT_ARGS_MAX      64   /* words of a zygote's command line */
+#define SNAPSHOT_ENV_MAX       1024 /* variables of one function */
 
 struct snapshot {
     uint64_t generation; /* counts up with each load */
@@ -18,6 +20,7 @@ struct snapshot {
     struct route *routes;
     uint32_t n_routes;
     struct route_table table; /* over routes */
+    uint32_t *by_name;        /* functions sorted by name, for snapshot_find(); NULL: not indexed */
 };
 
 struct snapshot *snapshot_new(void); /* empty; NULL without memory */
@@ -26,7 +29,13 @@ struct snapshot *snapshot_free(struct snapshot *s);
 /* Appends the snapshot's bytes to b. Returns 0, -ENOBUFS or -ENOMEM. */
 int snapshot_encode(const struct snapshot *s, struct buf *b);
 
-/* Returns 0, -EBADMSG or -ENOMEM; on failure *ret is untouched. */
+/* Sorts the routes into the table and indexes the names, after functions and routes were filled
+ * in. Returns 0, -EEXIST with *err if two routes or two names clash, or -ENOMEM. */
+int snapshot_index(struct snapshot *s, struct error *err);
+
+/* Reads and indexes. Refuses what control would never have written: an enum or limit out of range,
+ * a name that is none, a route to a function that is not there, a clash. Returns 0, -EBADMSG or
+ * -ENOMEM; on failure *ret is untouched. */
 int snapshot_decode(struct slice bytes, struct snapshot **ret);
 
 /* Returns the function, or NULL. */

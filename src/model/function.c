@@ -1,0 +1,111 @@
+#include "model/function.h"
+
+#include <ctype.h>
+
+static const char *const runtime_names[_RUNTIME_MAX] = {
+    [RUNTIME_PYTHON] = "python", [RUNTIME_NODE] = "node",         [RUNTIME_NATIVE] = "native",
+    [RUNTIME_EXEC] = "exec",     [RUNTIME_PROVIDED] = "provided", [RUNTIME_WEB] = "web",
+};
+
+static const char *const isolation_names[_ISOLATION_MAX] = {
+    [ISOLATION_REQUEST] = "request",
+    [ISOLATION_INSTANCE] = "instance",
+};
+
+const struct limit_info limit_infos[] = {
+#define LIMIT(field, key_, unit_, min_, max_, dflt_, text_)                                        \
+    {.key = (key_),                                                                                \
+     .text = (text_),                                                                              \
+     .unit = (unit_),                                                                              \
+     .min = (min_),                                                                                \
+     .max = (max_),                                                                                \
+     .dflt = (dflt_),                                                                              \
+     .offset = offsetof(struct limits, field)},
+#include "model/limits.tbl.h"
+#undef LIMIT
+};
+
+const size_t n_limit_infos = ARRAY_SIZE(limit_infos);
+
+static int name_lookup(const char *const *names, size_t n_names, struct slice name)
+{
+    for (size_t i = 0; i < n_names; i++) {
+        if (slice_eq(slice_str(names[i]), name))
+            return (int)i;
+    }
+    return -1;
+}
+
+const char *runtime_name(enum runtime runtime)
+{
+    assert((unsigned)runtime < _RUNTIME_MAX);
+    return runtime_names[runtime];
+}
+
+int runtime_from_name(struct slice name)
+{
+    return name_lookup(runtime_names, _RUNTIME_MAX, name);
+}
+
+const char *isolation_name(enum isolation isolation)
+{
+    assert((unsigned)isolation < _ISOLATION_MAX);
+    return isolation_names[isolation];
+}
+
+int isolation_from_name(struct slice name)
+{
+    return name_lookup(isolation_names, _ISOLATION_MAX, name);
+}
+
+void limits_init(struct limits *limits)
+{
+    *limits = (struct limits){
+#define LIMIT(field, key, unit, min, max, dflt, text) .field = (dflt),
+#include "model/limits.tbl.h"
+#undef LIMIT
+    };
+}
+
+static void strings_free(char **strings)
+{
+    for (char **s = strings; s && *s; s++)
+        free(*s);
+    free(strings);
+}
+
+void function_deinit(struct function *f)
+{
+    free(f->name);
+    free(f->project);
+    free(f->handler);
+    free(f->code_dir);
+    strings_free(f->argv);
+    strings_free(f->env);
+    free(f->broken);
+    *f = (struct function){0};
+}
+
+/* No empty, "." or ".." part: a function's name is used as a path below state folders. */
+bool function_name_is_valid(struct slice name)
+{
+    size_t part = 0;
+
+    if (name.len == 0 || name.len > FUNCTION_NAME_MAX)
+        return false;
+    for (size_t i = 0; i <= name.len; i++) {
+        struct slice p = slice(name.base + part, i - part);
+
+        if (i < name.len && name.base[i] != '/') {
+            unsigned char c = (unsigned char)name.base[i];
+
+            if (c >= 0x80 || (!isalnum(c) && !memchr("-_.[]", c, 5)))
+                return false;
+            continue;
+        }
+        if (p.len == 0 || slice_eq(p, SLICE_LIT(".")) || slice_eq(p, SLICE_LIT("..")))
+            return false;
+        part = i + 1;
+    }
+    return true;
+}
