@@ -101,11 +101,21 @@ int wire_pair(int ret_fds[2])
     return sock_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, ret_fds);
 }
 
+void wire_init_with(struct wire *w, int fd, enum wire_role self, enum wire_role peer, char *in)
+{
+    *w = (struct wire){.fd = fd,
+                       .self = self,
+                       .peer = peer,
+                       .queue_max = QUEUE_BYTES_MAX,
+                       .in = in,
+                       .in_borrowed = true};
+    list_init(&w->queue);
+}
+
 int wire_init_consume(struct wire *w, int fd, enum wire_role self, enum wire_role peer)
 {
-    *w = (struct wire){.fd = fd, .self = self, .peer = peer, .queue_max = QUEUE_BYTES_MAX};
-    list_init(&w->queue);
-    w->in = malloc(WIRE_BYTES_MAX);
+    wire_init_with(w, fd, self, peer, malloc(WIRE_BYTES_MAX));
+    w->in_borrowed = false;
     if (!w->in) {
         wire_deinit(w);
         return -ENOMEM;
@@ -136,7 +146,9 @@ void wire_deinit(struct wire *w)
         list_for_each_safe (i, tmp, &w->queue)
             packet_free(w, list_entry(i, struct packet, link));
     }
-    free(take_ptr(w->in));
+    if (!w->in_borrowed)
+        free(w->in);
+    w->in = NULL;
 }
 
 static int enqueue(struct wire *w, struct slice bytes, struct wire_message *m)

@@ -35,8 +35,11 @@ enum wire_type {
 #define WIRE_FIELD_u64 uint64_t
 #define WIRE_FIELD_str struct slice /* when received: borrowed until the next wire_recv() */
 #define NOTHING
-#define F(type, name)                            WIRE_FIELD_##type name;
-#define MSG(NAME, name, from, to, n_fds, fields) struct wire_##name { fields };
+#define F(type, name) WIRE_FIELD_##type name;
+#define MSG(NAME, name, from, to, n_fds, fields)                                                   \
+    struct wire_##name {                                                                           \
+        fields                                                                                     \
+    };
 #include "wire/messages.tbl.h"
 #undef MSG
 #undef F
@@ -67,7 +70,8 @@ struct wire {
     struct list queue; /* packets that wait for the peer to read */
     size_t queue_bytes;
     size_t queue_max; /* ceiling on them */
-    char *in;         /* the packet being looked at */
+    char *in;         /* the packet being looked at, WIRE_BYTES_MAX */
+    bool in_borrowed;
 };
 
 /* Makes a pair of connected sockets, CLOEXEC and non-blocking. Returns 0 or -errno. */
@@ -75,6 +79,10 @@ int wire_pair(int ret_fds[2]);
 
 /* Takes over fd. Returns 0 or -ENOMEM (fd is closed then). */
 int wire_init_consume(struct wire *w, int fd, enum wire_role self, enum wire_role peer);
+
+/* The same with the caller's buffer of WIRE_BYTES_MAX, for a peer that counts its pages. */
+void wire_init_with(struct wire *w, int fd, enum wire_role self, enum wire_role peer, char *in);
+
 void wire_deinit(struct wire *w); /* closes fd and what is queued; may be called twice */
 
 static inline bool wire_is_open(const struct wire *w)

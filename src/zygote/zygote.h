@@ -13,11 +13,12 @@
 #include "base/slice.h"
 #include "model/function.h"
 
-#define ZYGOTE_FD_WORKER  3  /* reserved: in a worker its request socket, in the zygote /dev/null */
-#define ZYGOTE_FD_CONTROL 4  /* channel to the supervisor */
-#define ZYGOTE_FD_GATEWAY 5  /* channel to the gateway */
-#define ZYGOTE_FD_LAST    10 /* 6 to here are the zygote's own, too; a worker has none of 4 to here \
-                              */
+#define ZYGOTE_FD_WORKER  3 /* reserved: in a worker its request socket, in the zygote /dev/null */
+#define ZYGOTE_FD_CONTROL 4 /* channel to the supervisor */
+#define ZYGOTE_FD_GATEWAY 5 /* channel to the gateway */
+#define ZYGOTE_FD_LAST                                                                             \
+    10 /* 6 to here are the zygote's own, too; a worker has none of 4 to here                      \
+        */
 
 struct zygote;
 struct worker;

@@ -1,0 +1,69 @@
+/* The only fork without an exec in mayfly. The zygote is single-threaded here, so the child has
+ * every lock as the zygote had it; what the child must not keep goes in one flat list of steps. */
+
+#include "os/clone.h"
+#include "os/fd.h"
+#include "zygote/zygote-internal.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int close_zygote_fds(const struct inheritance *in)
+{
+    /* The three that came with FORK take the lowest free numbers, which zygote.c keeps in this
+     * range; a function that closed and opened fds at will while it loaded may have moved them. */
+    if (close_range(ZYGOTE_FD_CONTROL, ZYGOTE_FD_LAST, 0) < 0)
+        return -errno;
+    if (in->socket > ZYGOTE_FD_LAST)
+        fd_close(in->socket);
+    if (in->out > ZYGOTE_FD_LAST)
+        fd_close(in->out);
+    if (in->err > ZYGOTE_FD_LAST)
+        fd_close(in->err);
+    return 0;
+}
+
+/* In the worker. No way back: a step that fails ends it, and the gateway sees a closed socket. */
+static int fork_child(const struct inheritance *in)
+{
+    sigset_t none;
+
+    if (dup2(in->socket, ZYGOTE_FD_WORKER) < 0 || dup2(in->out, STDOUT_FILENO) < 0 ||
+        dup2(in->err, STDERR_FILENO) < 0)
+        return -errno;
+    if (close_zygote_fds(in) < 0)
+        return -errno;
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+        return -errno;
+    if (!in->own_pid_namespace) {
+        /* Nobody ends what is left behind for us: die with the zygote, and collect orphans, which
+         * then become the zygote's when this worker ends. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+            return -errno;
+    }
+    if (in->drop_capabilities) {
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        struct __user_cap_data_struct none_of_them[2] = {{0}};
+
+        if (syscall(SYS_capset, &header, none_of_them) < 0)
+            return -errno;
+        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    }
+    return 0;
+}
+
+int fork_worker(uint64_t flags, struct inheritance *in, struct pidref *ret)
+{
+    int r = os_clone(flags, ret);
+
+    if (r != 0)
+        return r;
+    if (fork_child(in) < 0)
+        _exit(EXIT_FAILURE);
+    return 0;
+}

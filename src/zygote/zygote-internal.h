@@ -1,0 +1,51 @@
+#pragma once
+
+/* Inside src/zygote only: what its files share. */
+
+#include "os/pidref.h"
+#include "wire/wire.h"
+#include "zygote/worker.h"
+#include "zygote/zygote.h"
+
+/* Who is alive, by pid: which worker number of the gateway's a child has. An open-addressed table
+ * of a fixed size, because it lives in memory that a fork does not copy (see zygote.c). */
+#define CHILDREN_SIZE 32768 /* a power of two, more than twice the machine's ceiling of workers */
+
+struct child {
+    pid_t pid; /* 0 is empty */
+    uint64_t worker;
+};
+
+struct children {
+    struct child table[CHILDREN_SIZE];
+    uint32_t n;
+};
+
+/* Returns 0, or -ENOBUFS when the table is half full. */
+int children_add(struct children *c, pid_t pid, uint64_t worker);
+
+/* Returns true with *ret_worker, and forgets the child; or false if the pid is none of them. */
+bool children_remove(struct children *c, pid_t pid, uint64_t *ret_worker);
+bool children_has(const struct children *c, pid_t pid);
+
+/* What a worker may keep of the zygote: fds 0 to 2 (its own), the request socket, and what the
+ * author's code had open when it was loaded. All else is given here and goes in fork_child(). */
+struct inheritance {
+    int socket;
+    int out;
+    int err;
+    bool own_pid_namespace;
+    bool drop_capabilities;
+};
+
+/* Forks a worker. In the zygote returns 1 with *ret or -errno; in the worker returns 0 when
+ * everything that must not be inherited is gone. `flags` is CLONE_NEWPID or 0.
+ *
+ * Context: the only place that forks without an exec. */
+int fork_worker(uint64_t flags, struct inheritance *inheritance, struct pidref *ret);
+
+/* The worker's whole life after the fork. */
+_noreturn_ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation);
+
+/* {"errorType": ..., "errorMessage": ..., "stackTrace": [...]} of its parts. */
+int worker_error_json(struct buf *b, const char *type, const char *message, const char *stack);

@@ -1,0 +1,393 @@
+/* The zygote's loop: FORK in, WORKER_STARTED and WORKER_ENDED out, and the supervisor's word.
+ *
+ * What the loop writes to is what each fork pays for again: a page shared with a child is copied at
+ * the next write. So its state lives in one mapping with MADV_DONTFORK, which a fork neither copies
+ * nor protects; a worker must not touch it (and would die if it did).
+ *
+ * Blocking is right here: whoever the zygote waits for (its gateway) never waits for a zygote. */
+
+#include "os/fd.h"
+#include "os/pidref.h"
+#include "os/proc.h"
+#include "zygote/zygote-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    POLL_CONTROL,
+    POLL_GATEWAY,
+    POLL_SIGNAL,
+    _POLL_MAX,
+};
+
+struct zygote {
+    struct zygote_start start;
+    struct wire control;
+    struct wire gateway;
+    char control_in[WIRE_BYTES_MAX];
+    char gateway_in[WIRE_BYTES_MAX];
+    int signal_fd;
+    uint64_t fork_flags;
+    bool is_init; /* PID 1 of its namespace: what dies, comes here */
+    bool drop_capabilities;
+    struct children children;
+};
+
+/* Reserves 3 (a worker's socket) and the numbers up to ZYGOTE_FD_LAST while foreign code loads, so
+ * that what it opens lands above. */
+static int reserve_fds(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0)
+        return -errno;
+    for (int fd = ZYGOTE_FD_WORKER; fd <= ZYGOTE_FD_LAST; fd++) {
+        if (fd == ZYGOTE_FD_CONTROL || fd == ZYGOTE_FD_GATEWAY || fd == null)
+            continue;
+        if (dup3(null, fd, O_CLOEXEC) < 0)
+            return -errno;
+    }
+    if (null > ZYGOTE_FD_LAST)
+        fd_close(null);
+    return 0;
+}
+
+static const char *keep(struct slice s)
+{
+    char *copy = slice_dup(s);
+
+    if (!copy)
+        _exit(EXIT_FAILURE);
+    return copy;
+}
+
+/* Whether this process holds capabilities that its workers must not have: those of a user namespace
+ * made for it. A root daemon's functions are confined elsewhere. */
+static bool in_own_user_namespace(void)
+{
+    char map[64] = "";
+    _cleanup_close_ int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    unsigned inside, outside, count;
+
+    if (fd < 0 || read(fd, map, sizeof(map) - 1) <= 0)
+        return false;
+    return sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && count == 1;
+}
+
+static int await_start(struct zygote *z, struct error *err)
+{
+    struct wire_message m;
+    struct pollfd p = {.fd = z->control.fd, .events = POLLIN};
+    int r;
+
+    do {
+        if (poll(&p, 1, -1) < 0 && errno != EINTR)
+            return error_set_errno(err, -errno, "cannot wait for the supervisor");
+        r = wire_recv(&z->control, &m);
+    } while (r == WIRE_E_AGAIN);
+    if (r != WIRE_E_OK || m.type != WIRE_START)
+        return error_set(err, -EPROTO, "started by something that is not mayfly's supervisor");
+    z->start = (struct zygote_start){
+        .function = keep(m.start.function),
+        .version = keep(m.start.version),
+        .handler = keep(m.start.handler),
+        .isolation = m.start.isolation < _ISOLATION_MAX ? (enum isolation)m.start.isolation
+                                                        : ISOLATION_REQUEST,
+        .dev = m.start.dev != 0,
+        .timeout_ms = m.start.timeout_ms,
+        .memory_bytes = m.start.memory_bytes,
+    };
+    wire_message_deinit(&m);
+    return 0;
+}
+
+int zygote_open(struct zygote **ret, struct error *err)
+{
+    struct zygote *z;
+    int r;
+
+    z = mmap(NULL, sizeof(*z), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (z == MAP_FAILED)
+        return error_set_errno(err, -errno, "no memory for the zygote");
+    z->signal_fd = -1;
+    z->is_init = getpid() == 1;
+    z->fork_flags = CLONE_NEWPID;
+    z->drop_capabilities = in_own_user_namespace();
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    wire_init_with(&z->control, ZYGOTE_FD_CONTROL, WIRE_ZYGOTE, WIRE_SUPERVISOR, z->control_in);
+    wire_init_with(&z->gateway, ZYGOTE_FD_GATEWAY, WIRE_ZYGOTE, WIRE_GATEWAY, z->gateway_in);
+    r = await_start(z, err);
+    if (r < 0)
+        return r;
+    r = reserve_fds();
+    if (r < 0)
+        return error_set_errno(err, r, "cannot reserve file descriptors");
+    *ret = z;
+    return 0;
+}
+
+const struct zygote_start *zygote_start(const struct zygote *z)
+{
+    return &z->start;
+}
+
+/* Sends, waiting for the peer if need be. A peer that is gone shows when we read. */
+static void send_blocking(struct wire *w, struct wire_message *m)
+{
+    (void)wire_send(w, m);
+    while (wire_has_queued(w)) {
+        struct pollfd p = {.fd = w->fd, .events = POLLOUT};
+
+        if (poll(&p, 1, -1) < 0 && errno != EINTR)
+            return;
+        if (wire_flush(w) < 0 || (p.revents & (POLLERR | POLLHUP)))
+            return;
+    }
+}
+
+void zygote_fail(struct zygote *z, struct slice json)
+{
+    struct wire_message m = {.type = WIRE_FAILED, .failed = {.error = json}};
+
+    m.failed.error.len = MIN(json.len, (size_t)WIRE_BYTES_MAX / 2);
+    send_blocking(&z->control, &m);
+    _exit(EXIT_FAILURE);
+}
+
+void zygote_fail_text(struct zygote *z, const char *type, const char *message, const char *stack)
+{
+    struct buf b = BUF_INIT(WIRE_BYTES_MAX / 2);
+
+    (void)worker_error_json(&b, type, message, stack);
+    zygote_fail(z, buf_slice(&b));
+}
+
+/* ---- the loop ---- */
+
+/* Returns the worker's pidref, or -errno. A kernel or a profile that refuses a PID namespace a
+ * worker is asked once; from then on orphans are hunted down instead (kill_strays). */
+static int fork_with_fallback(struct zygote *z, struct inheritance *in, struct pidref *ret)
+{
+    int r;
+
+    in->own_pid_namespace = z->fork_flags & CLONE_NEWPID;
+    r = fork_worker(z->fork_flags, in, ret);
+    if (r >= 0 || !(z->fork_flags & CLONE_NEWPID) || (r != -EPERM && r != -EINVAL && r != -ENOSPC))
+        return r;
+    z->fork_flags = 0;
+    in->own_pid_namespace = false;
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return fork_worker(0, in, ret);
+}
+
+static void on_fork(struct zygote *z, struct wire_message *m, const struct zygote_host *host,
+                    void *ctx)
+{
+    struct inheritance in = {.socket = m->fds[0],
+                             .out = m->fds[1],
+                             .err = m->fds[2],
+                             .drop_capabilities = z->drop_capabilities};
+    enum isolation isolation = z->start.isolation;
+    struct pidref child = PIDREF_NULL;
+    struct wire_message reply;
+    int r;
+
+    r = z->children.n < CHILDREN_SIZE / 2 ? fork_with_fallback(z, &in, &child) : -EAGAIN;
+    if (r == 0)
+        worker_run(host, ctx, isolation); /* in the worker: z is not there any more */
+    if (r < 0) {
+        reply = (struct wire_message){.type = WIRE_FORK_FAILED,
+                                      .fork_failed = {m->fork.worker, (uint32_t)-r}};
+    } else {
+        (void)children_add(&z->children, child.pid, m->fork.worker);
+        reply = (struct wire_message){.type = WIRE_WORKER_STARTED,
+                                      .n_fds = 1,
+                                      .fds = {child.fd, -1, -1, -1},
+                                      .worker_started = {m->fork.worker}};
+    }
+    send_blocking(&z->gateway, &reply);
+}
+
+static uint64_t timeval_us(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static void report_end(struct zygote *z, uint64_t worker, int status, const struct rusage *u)
+{
+    struct wire_message m = {
+        .type = WIRE_WORKER_ENDED,
+        .worker_ended =
+            {
+                .worker = worker,
+                .status = (uint32_t)status,
+                .user_us = timeval_us(u->ru_utime),
+                .system_us = timeval_us(u->ru_stime),
+                .memory_peak_bytes = (uint64_t)u->ru_maxrss * 1024,
+                .minor_faults = (uint64_t)u->ru_minflt,
+                .major_faults = (uint64_t)u->ru_majflt,
+                .voluntary_switches = (uint64_t)u->ru_nvcsw,
+                .involuntary_switches = (uint64_t)u->ru_nivcsw,
+            },
+    };
+
+    send_blocking(&z->gateway, &m);
+}
+
+/* Without PID namespaces: what a dead worker left behind has become a child of the zygote. */
+static void kill_strays(struct zygote *z)
+{
+    char text[4096];
+    char *next = text, *end;
+    _cleanup_close_ int fd = -1;
+    ssize_t n;
+
+    fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return;
+    text[n] = '\0';
+    for (;;) {
+        long pid = strtol(next, &end, 10);
+        struct pidref stray;
+
+        if (end == next)
+            return;
+        next = end;
+        if (pid <= 1 || children_has(&z->children, (pid_t)pid))
+            continue;
+        stray = (struct pidref){.pid = (pid_t)pid, .fd = (int)syscall(SYS_pidfd_open, pid, 0)};
+        (void)pidref_kill(&stray, SIGKILL);
+        pidref_done(&stray);
+    }
+}
+
+static void on_signal(struct zygote *z)
+{
+    struct signalfd_siginfo info;
+    struct rusage usage;
+    bool ended = false;
+    int status;
+    pid_t pid;
+
+    (void)!read(z->signal_fd, &info, sizeof(info)); /* only clears it: wait4() knows the rest */
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        uint64_t worker;
+
+        ended = true;
+        if (children_remove(&z->children, pid, &worker))
+            report_end(z, worker, status, &usage);
+    }
+    if (ended && !(z->fork_flags & CLONE_NEWPID))
+        kill_strays(z);
+}
+
+/* The gateway is gone, and with it all clients of the workers. */
+static void drop_gateway(struct zygote *z)
+{
+    wire_deinit(&z->gateway);
+    for (uint32_t i = 0; i < CHILDREN_SIZE; i++) {
+        struct pidref child = {.pid = z->children.table[i].pid, .fd = -1};
+
+        if (child.pid == 0)
+            continue;
+        child.fd = (int)syscall(SYS_pidfd_open, child.pid, 0); /* ours until we reap it */
+        (void)pidref_kill(&child, SIGKILL);
+        pidref_done(&child);
+    }
+    memset(&z->children, 0, sizeof(z->children));
+}
+
+static void on_gateway(struct zygote *z, const struct zygote_host *host, void *ctx)
+{
+    struct wire_message m;
+    int r;
+
+    while ((r = wire_recv(&z->gateway, &m)) == WIRE_E_OK) {
+        if (m.type == WIRE_FORK)
+            on_fork(z, &m, host, ctx);
+        wire_message_deinit(&m);
+    }
+    if (r != WIRE_E_AGAIN)
+        drop_gateway(z);
+}
+
+static void on_control(struct zygote *z)
+{
+    struct wire_message m;
+    int r;
+
+    while ((r = wire_recv(&z->control, &m)) == WIRE_E_OK) {
+        if (m.type == WIRE_GATEWAY_CHANGED) {
+            drop_gateway(z);
+            wire_init_with(&z->gateway, take_fd(&m.fds[0]), WIRE_ZYGOTE, WIRE_GATEWAY,
+                           z->gateway_in);
+        }
+        wire_message_deinit(&m);
+    }
+    if (r == WIRE_E_AGAIN)
+        return;
+    drop_gateway(z);
+    _exit(EXIT_SUCCESS);
+}
+
+static int prepare(struct zygote *z)
+{
+    sigset_t chld;
+
+    /* Packets are small: what FORK needs fits a page. Both ends of the channels stay non-blocking
+     * and waiting is send_blocking()'s. */
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &chld, NULL) < 0)
+        return -errno;
+    /* Frees the reserved numbers behind the signal fd: an incoming FORK's three land there. */
+    if (close_range(ZYGOTE_FD_GATEWAY + 1, ZYGOTE_FD_LAST, 0) < 0)
+        return -errno;
+    z->signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (z->signal_fd < 0)
+        return -errno;
+    (void)madvise(z, sizeof(*z), MADV_DONTFORK);
+    return 0;
+}
+
+void zygote_run(struct zygote *z, const struct zygote_host *host, void *ctx)
+{
+    struct wire_message ready = {.type = WIRE_READY};
+    int r = prepare(z);
+
+    if (r < 0)
+        zygote_fail_text(z, "Runtime.Zygote", strerrordesc_np(-r), "");
+    send_blocking(&z->control, &ready);
+    for (;;) {
+        struct pollfd fds[_POLL_MAX] = {
+            [POLL_CONTROL] = {.fd = z->control.fd, .events = POLLIN},
+            [POLL_GATEWAY] = {.fd = z->gateway.fd, .events = POLLIN},
+            [POLL_SIGNAL] = {.fd = z->signal_fd, .events = POLLIN},
+        };
+
+        if (poll(fds, _POLL_MAX, -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            _exit(EXIT_FAILURE);
+        }
+        if (fds[POLL_GATEWAY].revents)
+            on_gateway(z, host, ctx);
+        if (fds[POLL_SIGNAL].revents)
+            on_signal(z);
+        if (fds[POLL_CONTROL].revents)
+            on_control(z);
+    }
+}
