@@ -257,8 +257,9 @@ int loop_round(struct loop *l, bool poll)
         return -errno;
     l->now_ns = l->clock();
     l->n_batch = MAX(n, 0);
+    l->next_batch = 0;
     run_again(l);
-    for (l->next_batch = 0; l->next_batch < l->n_batch;) {
+    while (l->next_batch < l->n_batch) {
         struct epoll_event *event = &l->batch[l->next_batch++];
         struct loop_io *io = event->data.ptr;
 

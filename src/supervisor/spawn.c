@@ -1,0 +1,117 @@
+#include "os/clone.h"
+#include "os/fd.h"
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define FDS_MAX      4
+#define FD_PARKED    64 /* out of the way of the numbers that are wanted */
+#define EXIT_NO_EXEC 127
+
+extern char **environ;
+
+static int place_fds(const struct spawn *s)
+{
+    int parked[FDS_MAX], null;
+
+    for (unsigned i = 0; i < s->n_fds; i++) {
+        parked[i] = fcntl(s->fds[i], F_DUPFD_CLOEXEC, FD_PARKED);
+        if (parked[i] < 0)
+            return -errno;
+    }
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+        return -errno;
+    if (s->output_fd >= 0 &&
+        (dup2(s->output_fd, STDOUT_FILENO) < 0 || dup2(s->output_fd, STDERR_FILENO) < 0))
+        return -errno;
+    for (unsigned i = 0; i < s->n_fds; i++) {
+        if (dup2(parked[i], s->fd_first + (int)i) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int enter(const struct spawn *s, struct error *err)
+{
+    sigset_t none;
+    int r;
+
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return error_set_errno(err, -errno, "cannot prepare the process");
+    r = place_fds(s);
+    if (r < 0)
+        return error_set_errno(err, r, "cannot place file descriptors");
+    if (s->dir && chdir(s->dir) < 0)
+        return error_set_errno(err, -errno, "cannot enter the folder %s", s->dir);
+    return s->plan ? sandbox_enter(s->plan, err) : 0;
+}
+
+int spawn(const struct spawn *s, struct pidref *ret)
+{
+    struct error err = ERROR_NULL;
+    uint64_t flags = s->plan ? sandbox_clone_flags(s->plan) : 0;
+    int r;
+
+    assert(s->n_fds <= FDS_MAX);
+    r = os_clone(flags, ret);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = enter(s, &err);
+    if (r == 0) {
+        (void)execve(s->argv[0], s->argv, s->env ? s->env : environ);
+        (void)error_set_errno(&err, -errno, "cannot execute %s", s->argv[0]);
+    }
+    if (s->on_failure)
+        s->on_failure(&err);
+    _exit(EXIT_NO_EXEC);
+}
+
+/* What passes from our environment to a function's: enough to find programs, files and words; none
+ * of the secrets that an operator's shell may hold. */
+static const char *const passed_on[] = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"};
+
+static bool is_set(char **list, size_t n, const char *entry)
+{
+    size_t len = (size_t)(strchrnul(entry, '=') - entry);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strncmp(list[i], entry, len) == 0 && list[i][len] == '=')
+            return true;
+    }
+    return false;
+}
+
+char **spawn_environment(char *const *extra, char *const *own)
+{
+    char *const *sources[] = {own, extra, environ};
+    size_t n = 1, filled = 0;
+    char **list;
+
+    for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+        for (char *const *e = sources[i]; e && *e; e++)
+            n++;
+    }
+    list = calloc(n, sizeof(*list));
+    if (!list)
+        return NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+        for (char *const *e = sources[i]; e && *e; e++) {
+            bool wanted = sources[i] != environ;
+
+            for (size_t k = 0; k < ARRAY_SIZE(passed_on) && !wanted; k++) {
+                size_t len = strlen(passed_on[k]);
+
+                wanted = strncmp(*e, passed_on[k], len) == 0 && (*e)[len] == '=';
+            }
+            if (wanted && !is_set(list, filled, *e))
+                list[filled++] = *e;
+        }
+    }
+    return list;
+}

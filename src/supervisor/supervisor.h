@@ -1,0 +1,157 @@
+#pragma once
+
+/* The supervisor: starts and restarts the other programs, keeps what must outlive them (the
+ * listening sockets, the snapshot), builds sandboxes and kills. It parses nothing foreign but the
+ * typed messages of wire/, and is not on the path of a request.
+ *
+ *   STARTING --first snapshot--> RUNNING --signal--> DRAINING --drained, late--> STOPPING -->
+ * (exit)
+ *      \______________________signal, no snapshot_________________________________/
+ */
+
+#include "loop/loop.h"
+#include "model/snapshot.h"
+#include "os/pidref.h"
+#include "sandbox/sandbox.h"
+#include "wire/wire.h"
+
+enum supervisor_state {
+    SUPERVISOR_STARTING,
+    SUPERVISOR_RUNNING,
+    SUPERVISOR_DRAINING, /* the gateway finishes what it has */
+    SUPERVISOR_STOPPING, /* control writes out what is left */
+    _SUPERVISOR_STATE_MAX,
+};
+
+struct options {
+    const char *project;
+    const char *state_dir;
+    const char *listen;
+    const char *libexec;
+    const char *lib;
+    const char *workers_max; /* passed on as they are; NULL: not given */
+    const char *head_max;
+    const char *line_max;
+    const char *body_max;
+    uint64_t drain_timeout_ms;
+    char **env; /* NAME=value for every function, NULL-terminated; owned */
+    bool dev;
+    bool color;
+    bool state_temporary;
+};
+
+/* Gateway and control: programs of ours that are started again whenever they die. */
+struct peer {
+    const struct role *role;
+    struct supervisor *supervisor;
+    struct pidref process;
+    struct wire wire;
+    struct loop_io io;      /* on the wire */
+    struct loop_io exit_io; /* on the pidfd */
+    struct loop_timer restart;
+    uint64_t started_ns;
+    unsigned n_quick_deaths; /* in a row */
+};
+
+enum zygote_state {
+    ZYGOTE_LOADING,
+    ZYGOTE_READY,
+    ZYGOTE_ENDING, /* told or made to end; its exit has not been seen */
+    ZYGOTE_DONE,
+    _ZYGOTE_STATE_MAX,
+};
+
+struct zygote {
+    struct list link;
+    struct supervisor *supervisor;
+    enum zygote_state state;
+    uint64_t id;
+    char *function;
+    char version[FUNCTION_VERSION_LEN + 1];
+    struct pidref process;
+    struct wire wire;
+    struct loop_io io;
+    struct loop_io exit_io;
+    struct loop_timer init_timeout;
+    int log_fd; /* the reading end of its stdout and stderr, kept for a new gateway */
+    uint64_t started_ns;
+    uint64_t init_ns;
+    bool was_ready;
+    char *failure; /* what it said of a failed load, or what we say; NULL for none */
+};
+
+struct supervisor {
+    struct options options;
+    enum supervisor_state state;
+    struct loop *loop;
+    enum sandbox_profile profile;
+    int listen_fd; /* HTTP */
+    int local_fd;  /* STATE/mayfly.sock */
+    char address[64];
+    char *url;
+    int snapshot_fd; /* the last good one, as control published it */
+    struct snapshot *snapshot;
+    struct peer gateway;
+    struct peer control;
+    struct list zygotes;
+    uint64_t next_zygote;
+    struct loop_timer deadline; /* of draining and stopping */
+    int result;
+};
+
+void supervisor_move(struct supervisor *s, enum supervisor_state to);
+
+/* ---- peers.c ---- */
+
+void peer_init(struct supervisor *s, struct peer *p, const struct role *role);
+
+/* Starts the program. Returns 0, or -errno with *err. */
+int peer_start(struct peer *p, struct error *err);
+
+/* Ends it without a restart. */
+void peer_kill(struct peer *p);
+
+/* Sends, if the peer is there; a peer that cannot take messages any more is killed (and restarts).
+ */
+void peer_send(struct peer *p, struct wire_message *m);
+
+extern const struct role gateway_role;
+extern const struct role control_role;
+
+/* Gives gateway and control a channel to each other. */
+void peers_introduce(struct supervisor *s);
+
+/* ---- zygotes.c ---- */
+
+void zygotes_want(struct supervisor *s, struct slice function, struct slice version);
+void zygotes_release(struct supervisor *s, uint64_t id);
+
+/* Introduces all zygotes to a new gateway. */
+void zygotes_introduce(struct supervisor *s);
+void zygotes_kill_all(struct supervisor *s);
+
+/* Takes the pidfd; kills the process if it is a child of a zygote. */
+void zygotes_kill_worker(struct supervisor *s, int pidfd_consume, uint32_t signal);
+
+/* ---- spawn.c ---- */
+
+struct spawn {
+    char *const *argv;
+    char *const *env;                /* NULL: as ours */
+    const char *dir;                 /* working directory, or NULL */
+    const int *fds;                  /* become 3, 4, ...; borrowed */
+    unsigned n_fds;                  /* at most 4 */
+    int output_fd;                   /* becomes stdout and stderr, or -1: as ours */
+    const struct sandbox_plan *plan; /* or NULL */
+    int fd_first;                    /* the number that fds[0] gets */
+    /* Called in the child with what went wrong, before it exits; may be NULL. */
+    void (*on_failure)(const struct error *err);
+};
+
+/* Starts a program that dies with us. Returns 0 with *ret, or -errno. What fails behind the fork
+ * shows as its exit status 127 and through on_failure. */
+int spawn(const struct spawn *spawn, struct pidref *ret);
+
+/* The environment of a function: what the system needs, then `extra`, then its own. Heap; one block
+ * for free(). NULL without memory. */
+char **spawn_environment(char *const *extra, char *const *own);
