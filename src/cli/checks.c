@@ -1,0 +1,297 @@
+/* What mayfly needs of a machine, tried out rather than looked up: a kernel may know a facility and
+ * refuse it to this user. */
+
+#include "cli/cli.h"
+#include "cli/doctor.h"
+
+#include "base/parse.h"
+#include "base/slice.h"
+#include "os/clone.h"
+#include "os/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SAY(...) ((void)snprintf(detail, DOCTOR_DETAIL_MAX, __VA_ARGS__))
+
+/* The first "N.N" in a text. */
+static bool find_version(const char *text, unsigned *ret_major, unsigned *ret_minor)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p >= '0' && *p <= '9' && sscanf(p, "%3u.%4u", ret_major, ret_minor) == 2) {
+            return true;
+        }
+        while (*p >= '0' && *p <= '9' && p[1] >= '0' && p[1] <= '9') {
+            p++;
+        }
+    }
+    return false;
+}
+
+static bool is_at_least(const struct check *check, const char *text)
+{
+    unsigned major, minor;
+
+    return find_version(text, &major, &minor) &&
+           (major > check->major || (major == check->major && minor >= check->minor));
+}
+
+static enum health check_kernel(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    struct utsname name;
+
+    if (uname(&name) < 0) {
+        SAY("uname: %s", strerror(errno));
+        return HEALTH_BROKEN;
+    }
+    SAY("Linux %.100s", name.release);
+    return is_at_least(check, name.release) ? HEALTH_OK : HEALTH_BROKEN;
+}
+
+/* Runs in a child that has its own user namespace: is it root there, and of use? */
+static int try_namespaces(void *ctx)
+{
+    (void)ctx;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return errno;
+    }
+    return 0;
+}
+
+static int try_nothing(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+/* Runs f in a child with these namespaces. Returns 0, the errno that f returned, or that of the
+ * clone. */
+static int in_child(uint64_t flags, int (*f)(void *ctx))
+{
+    struct pidref child = PIDREF_NULL;
+    int status = 0;
+    int r;
+
+    r = os_clone(flags, &child);
+    if (r == 0) {
+        _exit(f(NULL));
+    }
+    if (r < 0) {
+        return -r;
+    }
+    while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    pidref_done(&child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+static enum health check_user_namespace(const struct check *check,
+                                        char detail[static DOCTOR_DETAIL_MAX])
+{
+    int e = in_child(CLONE_NEWUSER, try_namespaces);
+
+    if (e == 0) {
+        SAY("made one, and a mount namespace in it");
+        return HEALTH_OK;
+    }
+    SAY("%s", strerror(e));
+    return geteuid() == 0 ? HEALTH_WARN : HEALTH_BROKEN; /* root can do without */
+}
+
+static enum health check_pid_namespace(const struct check *check,
+                                       char detail[static DOCTOR_DETAIL_MAX])
+{
+    int e = in_child(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER), try_nothing);
+
+    if (e == 0) {
+        SAY("made one");
+        return HEALTH_OK;
+    }
+    SAY("%s", strerror(e));
+    return HEALTH_WARN;
+}
+
+static enum health check_cgroup(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    struct statfs fs;
+    char controllers[128] = "";
+    _cleanup_close_ int fd = open("/sys/fs/cgroup/cgroup.controllers", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, controllers, sizeof controllers - 1);
+
+    if (n > 0) {
+        controllers[n] = '\0';
+        controllers[strcspn(controllers, "\n")] = '\0';
+        SAY("v2 with %.90s%s", controllers,
+            access("/sys/fs/cgroup/cgroup.procs", W_OK) == 0 ? ""
+                                                             : "; only what is delegated to you");
+        return strstr(controllers, "memory") && strstr(controllers, "pids") ? HEALTH_OK
+                                                                            : HEALTH_WARN;
+    }
+    if (statfs("/sys/fs/cgroup/memory", &fs) == 0) {
+        bool may = access("/sys/fs/cgroup/memory", W_OK) == 0;
+
+        SAY("v1%s", may ? "" : ", which only root may write");
+        return may ? HEALTH_OK : HEALTH_WARN;
+    }
+    SAY("none is mounted");
+    return HEALTH_WARN;
+}
+
+static enum health check_pidfd(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    SAY("%s", fd >= 0 ? "works" : strerror(errno));
+    return fd >= 0 ? HEALTH_OK : HEALTH_BROKEN;
+}
+
+static enum health check_seccomp(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    uint32_t action = SECCOMP_RET_KILL_PROCESS;
+    long r = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
+
+    SAY("%s", r == 0 ? "filters can end a process" : strerror(errno));
+    return r == 0 ? HEALTH_OK : HEALTH_WARN;
+}
+
+static enum health check_landlock(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* ..._VERSION */);
+
+    if (abi < 0) {
+        SAY("%s", errno == EOPNOTSUPP ? "switched off at boot" : "the kernel has none");
+        return HEALTH_WARN;
+    }
+    SAY("ABI %ld", abi);
+    return HEALTH_OK;
+}
+
+static enum health check_files(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        SAY("%s", strerror(errno));
+        return HEALTH_WARN;
+    }
+    SAY("%llu open files", (unsigned long long)limit.rlim_max);
+    return limit.rlim_max >= 8192 ? HEALTH_OK : HEALTH_WARN;
+}
+
+static enum health check_processes(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NPROC, &limit) < 0) {
+        SAY("%s", strerror(errno));
+        return HEALTH_WARN;
+    }
+    if (limit.rlim_cur == RLIM_INFINITY) {
+        SAY("no limit");
+        return HEALTH_OK;
+    }
+    SAY("%llu processes", (unsigned long long)limit.rlim_cur);
+    return limit.rlim_cur >= 2048 ? HEALTH_OK : HEALTH_WARN;
+}
+
+/* What a program prints, up to size - 1 bytes within 5 s. Returns 0 or an errno. */
+static int output_of(const char *program, const char *option, char *dst, size_t size)
+{
+    char *argv[] = {(char *)program, (char *)option, NULL};
+    posix_spawn_file_actions_t actions;
+    struct pollfd pollfd = {.events = POLLIN};
+    _cleanup_close_ int read_fd = -1;
+    int fds[2];
+    size_t len = 0;
+    ssize_t n = 1;
+    pid_t pid;
+    int r;
+
+    if (fd_pipe(fds, 0) < 0) {
+        return errno;
+    }
+    read_fd = pollfd.fd = fds[0];
+    r = posix_spawn_file_actions_init(&actions);
+    r = r ?: posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+    r = r ?: posix_spawn_file_actions_adddup2(&actions, fds[1], STDERR_FILENO);
+    r = r ?: posix_spawnp(&pid, program, &actions, NULL, argv, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)fd_close(fds[1]);
+    if (r != 0) {
+        return r;
+    }
+    while (len < size - 1 && n > 0 && poll(&pollfd, 1, 5000) == 1) {
+        n = read(read_fd, dst + len, size - 1 - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    dst[len] = '\0';
+    read_fd = fd_close(read_fd); /* one that writes on gets SIGPIPE */
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    return 0;
+}
+
+static enum health check_program(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
+{
+    char text[512];
+    int e = output_of(check->program, check->version_option, text, sizeof text);
+    char *line = text;
+
+    if (e != 0) {
+        SAY("%s: %s", check->program, e == ENOENT ? "not found" : strerror(e));
+        return HEALTH_MISSING;
+    }
+    while (*line == '\n') { /* perl begins with an empty line */
+        line++;
+    }
+    line[strcspn(line, "\n")] = '\0';
+    SAY("%.120s", line);
+    return is_at_least(check, line) ? HEALTH_OK : HEALTH_WARN;
+}
+
+const struct check doctor_checks[] = {
+    {"kernel", "pidfds, clone3, close_range", "a kernel of 5.10 or newer is needed", check_kernel,
+     .major = 5, .minor = 10},
+    {"user namespaces", "a daemon that is not root confines its functions with them",
+     "as root: sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000, or run "
+     "the daemon as root",
+     check_user_namespace},
+    {"pid namespaces", "nothing that a request starts outlives it", "allow user namespaces",
+     check_pid_namespace},
+    {"cgroups", "limits on memory and processes of each function",
+     "run the daemon as root, or by systemd with Delegate=yes; else only rlimits hold",
+     check_cgroup},
+    {"pidfd", "a process is ended, never its number's next owner", "use a newer kernel",
+     check_pidfd},
+    {"seccomp", "takes system calls away that no function needs", "use a kernel that has it",
+     check_seccomp},
+    {"landlock", "closes the file system to functions", "boot with lsm=landlock,...",
+     check_landlock},
+    {"open files", "a few for each request at work", "raise the hard limit: ulimit -Hn 65536",
+     check_files},
+    {"processes", "one for each request at work", "raise it: ulimit -u 65536", check_processes},
+    {"cc", "compiles functions in C", "apt-get install gcc libc6-dev", check_program, "cc",
+     "--version", 8, 0},
+    {"python3", "functions in Python", "apt-get install python3 (3.8 or newer)", check_program,
+     "python3", "--version", 3, 8},
+    {"node", "functions in JavaScript", "apt-get install nodejs (18 or newer)", check_program,
+     "node", "--version", 18, 0},
+    {"perl", "functions in Perl, by exec", "apt-get install perl", check_program, "perl", "-v", 5,
+     0},
+};
+
+const size_t n_doctor_checks = ARRAY_SIZE(doctor_checks);

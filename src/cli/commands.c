@@ -1,0 +1,160 @@
+/* All commands, once. Texts are for an 80-column terminal: lines of at most 76 characters. */
+
+#include "cli/cli.h"
+
+#include <string.h>
+
+#define OPTION_STATE                                                                               \
+    {                                                                                              \
+        "state", 's', "DIR", "state folder of the daemon to talk to", NULL                         \
+    }
+#define OPTION_END                                                                                 \
+    {                                                                                              \
+        NULL, 0, NULL, NULL, NULL                                                                  \
+    }
+
+const struct cli_option cli_common_options[] = {
+    {"json", 0, NULL, "print JSON for programs", NULL},
+    {"color", 0, "WHEN", "use colours: auto, always or never", "auto always never"},
+    {"help", 'h', NULL, "print this help", NULL},
+    OPTION_END,
+};
+
+static const struct cli_option init_options[] = {
+    {"lang", 'l', "LANGUAGE", "python, c or exec (any program)", "python c exec"},
+    {"name", 'n', "NAME", "name of the first function (hello)", NULL},
+    OPTION_END,
+};
+
+/* What dev and serve have in common. */
+#define OPTIONS_SERVE                                                                              \
+    {"listen", 'l', "ADDR:PORT", "where to listen (127.0.0.1:8080)", NULL},                        \
+        {"workers-max", 0, "N", "most workers at once, of all functions", NULL},                   \
+        {"drain-timeout", 0, "TIME", "how long requests may finish at the end", NULL},             \
+        {"line-max", 0, "BYTES", "longest request line", NULL},                                    \
+        {"head-max", 0, "BYTES", "largest head of a request", NULL},                               \
+    {                                                                                              \
+        "body-max", 0, "BYTES", "largest body of a request", NULL                                  \
+    }
+
+static const struct cli_option dev_options[] = {OPTIONS_SERVE, OPTION_END};
+
+static const struct cli_option serve_options[] = {
+    OPTIONS_SERVE,
+    {"state", 's', "DIR", "where the daemon keeps its state", NULL},
+    OPTION_END,
+};
+
+static const struct cli_option invoke_options[] = {
+    {"data", 'd', "JSON", "the event; @FILE reads it from a file, @- from stdin", NULL},
+    {"event", 'e', "FILE", "the same as -d @FILE", NULL},
+    {"timeout", 't', "TIME", "how long to wait for the answer (for ever)", NULL},
+    {"verbose", 'v', NULL, "print what the request took, on stderr", NULL},
+    OPTION_STATE,
+    OPTION_END,
+};
+
+static const struct cli_option ps_options[] = {
+    {"watch", 'w', NULL, "look again every second", NULL},
+    OPTION_STATE,
+    OPTION_END,
+};
+
+static const struct cli_option inspect_options[] = {
+    {"project", 'p', "DIR", "look at this folder, not at the running daemon", NULL},
+    {"names", 0, NULL, "print the names of the functions only", NULL},
+    OPTION_STATE,
+    OPTION_END,
+};
+
+static const struct cli_option help_options[] = {
+    {"man", 0, NULL, "print the manual page (for man -l -)", NULL},
+    OPTION_END,
+};
+
+static const struct cli_option no_options[] = {OPTION_END};
+
+const struct cli_command cli_commands[] = {
+    {"init", "[DIR]", 0, 1, "start a project",
+     "Makes DIR (or the current folder) a project with one function. Files that\n"
+     "are there already are never overwritten.\n",
+     init_options, command_init},
+    {"dev", "[DIR]", 0, 1, "serve a project while you work on it",
+     "Serves the project in DIR (or the current folder) and loads it anew when a\n"
+     "file changes. It is `mayfly serve` on a temporary state folder: development\n"
+     "and production are the same daemon. Stop it with Ctrl-C.\n",
+     dev_options, command_dev},
+    {"serve", "[DIR]", 0, 1, "serve a project",
+     "Serves the project in DIR (or the current folder) until SIGTERM or SIGINT;\n"
+     "SIGHUP loads it anew. Prints the record of each request as a line of JSON.\n"
+     "\n"
+     "The state folder is, without --state, one for each project: in\n"
+     "/var/lib/mayfly for root, else in $XDG_STATE_HOME/mayfly, which is\n"
+     "~/.local/state/mayfly where that is not set.\n"
+     "\n"
+     "ADDR:PORT may be a port alone (on 127.0.0.1), or :PORT (on all addresses).\n"
+     "TIME is seconds, or 250ms, 30s, 5m, 1h. BYTES may end in K, M or G.\n",
+     serve_options, command_serve},
+    {"invoke", "NAME", 1, 1, "call a function",
+     "Calls the function NAME with an event and prints what it answers. Without\n"
+     "-d and --event the event is read from stdin if that is a pipe or a file,\n"
+     "else it is {}.\n",
+     invoke_options, command_invoke},
+    {"ps", "", 0, 0, "show what runs now",
+     "Shows the processes of the daemon: workers (each carries out one request),\n"
+     "standbys (forked ahead of need) and zygotes (in which a function is loaded).\n"
+     "RSS is all the memory that a process sees, OWN what it shares with nobody.\n",
+     ps_options, command_ps},
+    {"inspect", "[NAME]", 0, 1, "show functions and routes",
+     "Shows the functions that the daemon serves, or with --project (and where no\n"
+     "daemon runs) what it would serve of that folder: a check of mayfly.json.\n",
+     inspect_options, command_inspect},
+    {"doctor", "", 0, 0, "show what this machine offers",
+     "Tries what mayfly needs of the kernel and looks for the tools of each\n"
+     "language. Exits with 1 if something is missing without which it cannot run.\n",
+     no_options, command_doctor},
+    {"completion", "SHELL", 1, 1, "print completions for bash, zsh or fish",
+     "Prints a script for the shell: bash, zsh or fish. To have it in each shell:\n"
+     "  bash: eval \"$(mayfly completion bash)\" in ~/.bashrc\n"
+     "  zsh:  eval \"$(mayfly completion zsh)\" in ~/.zshrc, behind compinit\n"
+     "  fish: mayfly completion fish > ~/.config/fish/completions/mayfly.fish\n",
+     no_options, command_completion},
+    {"help", "[COMMAND]", 0, 1, "tell about a command",
+     "Tells about mayfly or one of its commands. --json prints all commands with\n"
+     "their options.\n",
+     help_options, command_help},
+    {"version", "", 0, 0, "print the version", "Prints the version of this tool.\n", no_options,
+     command_version},
+};
+
+const size_t n_cli_commands = ARRAY_SIZE(cli_commands);
+
+const struct cli_exit_info cli_exit_infos[_CLI_EXIT_MAX] = {
+#define EXIT(NAME, name, code, text) [code] = {name, text},
+    CLI_EXITS(EXIT)
+#undef EXIT
+};
+
+const struct cli_command *cli_find(const char *name)
+{
+    for (size_t i = 0; i < n_cli_commands; i++) {
+        if (strcmp(cli_commands[i].name, name) == 0) {
+            return &cli_commands[i];
+        }
+    }
+    return NULL;
+}
+
+const struct cli_option *cli_option_at(const struct cli_command *command, size_t i)
+{
+    size_t n = 0;
+
+    while (command->options[n].name) {
+        n++;
+    }
+    if (i < n) {
+        return &command->options[i];
+    }
+    i -= n;
+    return i < ARRAY_SIZE(cli_common_options) - 1 ? &cli_common_options[i] : NULL;
+}

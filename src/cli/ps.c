@@ -1,0 +1,165 @@
+/* mayfly ps: the daemon says which processes there are, the kernel what they take. */
+
+#include "cli/api.h"
+#include "cli/output.h"
+
+#include "os/proc.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void add_usage(json_t *process)
+{
+    pid_t pid = (pid_t)api_number(process, "pid");
+    struct proc_stat stat;
+    uint64_t own_bytes;
+
+    if (pid <= 0 || proc_stat_read(pid, &stat) < 0) {
+        return; /* it may have ended meanwhile */
+    }
+    (void)json_object_set_new(process, "cpu_us",
+                              json_integer((json_int_t)(stat.user_us + stat.system_us)));
+    (void)json_object_set_new(process, "rss_bytes", json_integer((json_int_t)stat.rss_bytes));
+    if (proc_private_bytes(pid, &own_bytes) == 0) {
+        (void)json_object_set_new(process, "own_bytes", json_integer((json_int_t)own_bytes));
+    }
+}
+
+static int kind_rank(const char *kind)
+{
+    static const char *const kinds[] = {"zygote", "standby", "worker"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (strcmp(kinds[i], kind) == 0) {
+            return (int)i;
+        }
+    }
+    return (int)ARRAY_SIZE(kinds);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    int r = strcmp(api_string(x, "function"), api_string(y, "function"));
+
+    if (r == 0) {
+        r = kind_rank(api_string(x, "kind")) - kind_rank(api_string(y, "kind"));
+    }
+    return r ? r
+             : (int)(api_number(x, "pid") > api_number(y, "pid")) -
+                   (int)(api_number(x, "pid") < api_number(y, "pid"));
+}
+
+/* "950ms", "12.3s", "4m05s", "3h20m", "2d04h" */
+static char *age(uint64_t ms)
+{
+    uint64_t s = ms / 1000;
+
+    if (s < 1) {
+        return cli_printf("%ums", (unsigned)ms);
+    }
+    if (s < 60) {
+        return cli_printf("%.1fs", (double)ms / 1000);
+    }
+    if (s < 3600) {
+        return cli_printf("%um%02us", (unsigned)(s / 60), (unsigned)(s % 60));
+    }
+    if (s < 86400) {
+        return cli_printf("%uh%02um", (unsigned)(s / 3600), (unsigned)(s / 60 % 60));
+    }
+    return cli_printf("%llud%02uh", (unsigned long long)(s / 86400), (unsigned)(s / 3600 % 24));
+}
+
+/* A member as a number in units, or "-" if the kernel did not tell. */
+static char *amount(const json_t *process, const char *key, double unit, const char *text)
+{
+    return json_object_get(process, key)
+               ? cli_printf("%.1f%s", (double)api_number(process, key) / unit, text)
+               : cli_printf("-");
+}
+
+static void print_row(const struct cli *cli, json_t *process)
+{
+    const char *kind = api_string(process, "kind");
+    const char *paint = strcmp(kind, "worker") == 0   ? COLOR_GREEN
+                        : strcmp(kind, "zygote") == 0 ? COLOR_BOLD
+                                                      : COLOR_DIM;
+    _cleanup_free_ char *years = age(api_number(process, "age_ms"));
+    _cleanup_free_ char *cpu = amount(process, "cpu_us", 1e3, "ms");
+    _cleanup_free_ char *rss = amount(process, "rss_bytes", 1024 * 1024, "M");
+    _cleanup_free_ char *own = amount(process, "own_bytes", 1024 * 1024, "M");
+    const char *id = api_string(process, "request_id");
+
+    (void)printf("%s%-24.40s %-8.8s %-8.8s %8llu %7s %10s %8s %8s  %-9.16s %.36s%s\n",
+                 color(cli->color_out, paint), api_string(process, "function"),
+                 api_string(process, "version"), kind,
+                 (unsigned long long)api_number(process, "pid"), years, cpu, rss, own,
+                 api_string(process, "state"), id, color(cli->color_out, COLOR_NONE));
+}
+
+static void print_table(const struct cli *cli, json_t **sorted, size_t n)
+{
+    unsigned counts[4] = {0};
+
+    (void)printf("%s%-24s %-8s %-8s %8s %7s %10s %8s %8s  %-9s %s%s\n",
+                 color(cli->color_out, COLOR_BOLD), "FUNCTION", "VERSION", "KIND", "PID", "AGE",
+                 "CPU", "RSS", "OWN", "STATE", "REQUEST", color(cli->color_out, COLOR_NONE));
+    for (size_t i = 0; i < n; i++) {
+        print_row(cli, sorted[i]);
+        counts[kind_rank(api_string(sorted[i], "kind"))]++;
+    }
+    (void)fflush(stdout);
+    cli_note(cli, "%u workers, %u standbys, %u zygotes", counts[2], counts[1], counts[0]);
+}
+
+static enum cli_exit look(const struct cli *cli, const char *state)
+{
+    json_t *answer = NULL;
+    json_t *processes;
+    enum cli_exit code = api_get(cli, state, "/api/v1/ps", &answer);
+    size_t n;
+
+    if (code != CLI_OK) {
+        return code;
+    }
+    processes = json_object_get(answer, "processes");
+    n = json_array_size(processes);
+    for (size_t i = 0; i < n; i++) {
+        add_usage(json_array_get(processes, i));
+    }
+    if (cli->json) {
+        (void)json_dumpf(answer, stdout, JSON_COMPACT);
+        (void)fputc('\n', stdout);
+    } else {
+        json_t **sorted = cli_check(calloc(n + 1, sizeof *sorted));
+
+        for (size_t i = 0; i < n; i++) {
+            sorted[i] = json_array_get(processes, i);
+        }
+        qsort(sorted, n, sizeof *sorted, compare);
+        print_table(cli, sorted, n);
+        free(sorted);
+    }
+    json_decref(answer);
+    return CLI_OK;
+}
+
+enum cli_exit command_ps(struct cli *cli)
+{
+    char *state = api_find(cli);
+    enum cli_exit code;
+
+    if (!state) {
+        return CLI_UNREACHABLE;
+    }
+    for (;;) {
+        if (cli_flag(cli, "watch") && !cli->json && isatty(STDOUT_FILENO)) {
+            (void)fputs("\033[H\033[2J", stdout);
+        }
+        code = look(cli, state);
+        if (code != CLI_OK || !cli_flag(cli, "watch") || fflush(stdout) != 0) {
+            return code;
+        }
+        (void)sleep(1);
+    }
+}
