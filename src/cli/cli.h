@@ -45,13 +45,18 @@ struct cli_option {
     const char *choices; /* its values for the completion, "python c exec", or NULL */
 };
 
-#define CLI_OPTIONS_MAX  16 /* of one command, with those that all have */
+#define CLI_OPTIONS_MAX  16  /* of one command, with those that all have */
+#define CLI_GIVEN_MAX    256 /* in one call */
 #define CLI_OPERANDS_MAX 4
 
 /* What one call of a command was given. */
 struct cli {
     const struct cli_command *command;
-    const char *values[CLI_OPTIONS_MAX]; /* by the option's place in the list; NULL: not given */
+    struct {
+        const struct cli_option *option;
+        const char *value;  /* "" for a flag */
+    } given[CLI_GIVEN_MAX]; /* in their order */
+    unsigned n_given;
     const char *operands[CLI_OPERANDS_MAX];
     unsigned n_operands;
     bool json;
@@ -79,8 +84,11 @@ const struct cli_command *cli_find(const char *name);
 /* The i-th option of a command, its own first and then the common ones; NULL behind the last. */
 const struct cli_option *cli_option_at(const struct cli_command *command, size_t i);
 
-/* The value of an option: NULL if it was not given, "" for a flag that was. */
+/* The value of an option: NULL if it was not given, "" for a flag that was; the last one counts. */
 const char *cli_value(const struct cli *cli, const char *name);
+
+/* For options that may be given many times: the next value from *i (0 to begin) on, or NULL. */
+const char *cli_next_value(const struct cli *cli, const char *name, unsigned *i);
 
 static inline bool cli_flag(const struct cli *cli, const char *name)
 {

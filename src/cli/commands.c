@@ -29,6 +29,7 @@ static const struct cli_option init_options[] = {
 /* What dev and serve have in common. */
 #define OPTIONS_SERVE                                                                              \
     {"listen", 'l', "ADDR:PORT", "where to listen (127.0.0.1:8080)", NULL},                        \
+        {"env", 'e', "NAME[=VALUE]", "environment of all functions; may be repeated", NULL},       \
         {"workers-max", 0, "N", "most workers at once, of all functions", NULL},                   \
         {"drain-timeout", 0, "TIME", "how long requests may finish at the end", NULL},             \
         {"line-max", 0, "BYTES", "longest request line", NULL},                                    \
@@ -93,6 +94,8 @@ const struct cli_command cli_commands[] = {
      "~/.local/state/mayfly where that is not set.\n"
      "\n"
      "ADDR:PORT may be a port alone (on 127.0.0.1), or :PORT (on all addresses).\n"
+     "--env NAME hands on a variable that mayfly itself has. What a function says\n"
+     "in mayfly.json goes before.\n"
      "TIME is seconds, or 250ms, 30s, 5m, 1h. BYTES may end in K, M or G.\n",
      serve_options, command_serve},
     {"invoke", "NAME", 1, 1, "call a function",

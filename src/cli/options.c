@@ -8,17 +8,27 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *cli_value(const struct cli *cli, const char *name)
+const char *cli_next_value(const struct cli *cli, const char *name, unsigned *i)
 {
-    const struct cli_option *option;
+    while (*i < cli->n_given) {
+        unsigned at = (*i)++;
 
-    for (size_t i = 0; (option = cli_option_at(cli->command, i)); i++) {
-        if (strcmp(option->name, name) == 0) {
-            return cli->values[i];
+        if (strcmp(cli->given[at].option->name, name) == 0) {
+            return cli->given[at].value;
         }
     }
-    assert(!"a command asks for an option that its table does not have");
     return NULL;
+}
+
+const char *cli_value(const struct cli *cli, const char *name)
+{
+    const char *last = NULL, *value;
+    unsigned i = 0;
+
+    while ((value = cli_next_value(cli, name, &i))) {
+        last = value;
+    }
+    return last;
 }
 
 /* The tables that getopt_long() wants. A long option's value is its place + 1000. */
@@ -102,10 +112,37 @@ static enum cli_exit usage_fail(const struct cli *cli, const char *what, const c
     return cli_fail(cli, CLI_USAGE, hint, "%s: %s", what, which);
 }
 
+/* Takes one option that getopt_long() has found. */
+static enum cli_exit take_option(struct cli *cli, int c, const char *word)
+{
+    const struct cli_option *option;
+
+    if (c == '?') {
+        return usage_fail(cli, "no such option", word);
+    }
+    if (c == ':') {
+        return usage_fail(cli, "a value is missing behind", word);
+    }
+    option = cli_option_at(cli->command, (size_t)option_place(cli->command, c));
+    if (option->arg && !choice_is_valid(option, optarg)) {
+        _cleanup_free_ char *which =
+            cli_printf("--%s %s (one of: %s)", option->name, optarg, option->choices);
+
+        return usage_fail(cli, "no such choice", which);
+    }
+    if (cli->n_given == CLI_GIVEN_MAX) {
+        return usage_fail(cli, "too many options", word);
+    }
+    cli->given[cli->n_given].option = option;
+    cli->given[cli->n_given++].value = option->arg ? optarg : "";
+    return CLI_OK;
+}
+
 enum cli_exit cli_parse(struct cli *cli, int argc, char **argv, bool *ret_help)
 {
     struct option long_options[CLI_OPTIONS_MAX + 1] = {0};
     char letters[2 * CLI_OPTIONS_MAX + 2];
+    enum cli_exit code;
     int c;
 
     getopt_tables(cli->command, long_options, letters);
@@ -114,23 +151,9 @@ enum cli_exit cli_parse(struct cli *cli, int argc, char **argv, bool *ret_help)
     }
     optind = 1;
     while ((c = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
-        const struct cli_option *option;
-        int place;
-
-        if (c == '?') {
-            return usage_fail(cli, "no such option", argv[optind - 1]);
-        }
-        if (c == ':') {
-            return usage_fail(cli, "a value is missing behind", argv[optind - 1]);
-        }
-        place = option_place(cli->command, c);
-        option = cli_option_at(cli->command, (size_t)place);
-        cli->values[place] = option->arg ? optarg : "";
-        if (option->arg && !choice_is_valid(option, optarg)) {
-            _cleanup_free_ char *which =
-                cli_printf("--%s %s (one of: %s)", option->name, optarg, option->choices);
-
-            return usage_fail(cli, "no such choice", which);
+        code = take_option(cli, c, argv[optind - 1]);
+        if (code != CLI_OK) {
+            return code;
         }
     }
     cli->json = cli_flag(cli, "json");

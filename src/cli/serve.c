@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ARGV_MAX 32
+#define ARGV_MAX 160
+#define ENV_MAX  60
 
 struct serve {
     const struct cli *cli;
@@ -117,6 +118,27 @@ static enum cli_exit add_numbers(struct serve *s)
     return CLI_OK;
 }
 
+static enum cli_exit add_environment(struct serve *s)
+{
+    const char *entry;
+    unsigned i = 0, n = 0;
+
+    while ((entry = cli_next_value(s->cli, "env", &i))) {
+        size_t len = strcspn(entry, "=");
+
+        if (len == 0 || strcspn(entry, " \t\n") < len || (entry[0] >= '0' && entry[0] <= '9')) {
+            return cli_fail(s->cli, CLI_USAGE, "write it like GREETING=hello",
+                            "--env %s: not the name of a variable", entry);
+        }
+        if (n++ == ENV_MAX) {
+            return cli_fail(s->cli, CLI_USAGE, "put the rest into mayfly.json",
+                            "--env %s: more than %d", entry, ENV_MAX);
+        }
+        add(s, "--env", entry);
+    }
+    return CLI_OK;
+}
+
 static enum cli_exit find_project(struct serve *s)
 {
     const char *given = s->cli->n_operands ? s->cli->operands[0] : ".";
@@ -205,10 +227,12 @@ static enum cli_exit serve(struct cli *cli, bool dev)
     }
     add(&s, "mayfly-supervisor", NULL);
     code = add_numbers(&s);
-    if (code != CLI_OK) {
-        return code;
+    if (code == CLI_OK) {
+        code = add_environment(&s);
     }
-    code = find_project(&s);
+    if (code == CLI_OK) {
+        code = find_project(&s);
+    }
     if (code != CLI_OK) {
         return code;
     }
