@@ -1,0 +1,174 @@
+"""What is measured: the servers, and the rows of the tables, as data.
+
+In argv and files, {port}, {tmp} (a folder of the server's own), {functions}, {peers}, {programs}
+(compiled by the bench) and {mayfly} (the daemon) are filled in. One server can carry several rows.
+"""
+
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+
+PYTHON = "/usr/bin/python3"
+
+CLOSED = ("closed-1", "closed-16", "closed-64")
+OPEN = ("open-200", "open-1000", "open-4000")
+ALL = CLOSED + OPEN
+SOME = ("closed-16", "open-200")
+
+HELLO = b'{"hello":"mayfly"}\n'
+ECHO = '{"echo":[1,2,3]}'
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    argv: tuple
+    programs: tuple = ()  # what must be on the PATH, or it is skipped
+    modules: tuple = ()   # what Debian's Python must be able to import
+    files: dict = field(default_factory=dict)  # written into {tmp} before the start
+    is_mayfly: bool = False
+
+    def missing(self, places):
+        """Why it cannot be started here, or None."""
+        for program in (program.format(**places) for program in self.programs):
+            if not shutil.which(program):
+                return f"{program} is not installed"
+        for module in self.modules:
+            if subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True).returncode:
+                return f"{PYTHON} has no module {module}"
+        return None
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str    # stable, for --only, the JSON and the budgets
+    label: str   # for people
+    server: str
+    path: str
+    loads: tuple = ALL
+    body: str = None          # makes it a POST
+    fresh: bool = True        # a process of its own for every request
+    reaps: bool = True        # the server waits for its children: /proc sees their page faults
+
+    @property
+    def is_mayfly(self):
+        return SERVERS[self.server].is_mayfly
+
+    @property
+    def answer(self):
+        return self.body.encode() if self.body else HELLO
+
+
+MAYFLY = ("{mayfly}", "serve", "{functions}", "--listen", "127.0.0.1:{port}", "--state",
+          "{tmp}")
+
+NGINX_CONF = """\
+daemon off;
+pid {tmp}/nginx.pid;
+error_log stderr error;
+worker_processes 2;
+{user}
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {tmp}/body;
+    fastcgi_temp_path {tmp}/fastcgi;
+    proxy_temp_path {tmp}/proxy;
+    scgi_temp_path {tmp}/scgi;
+    uwsgi_temp_path {tmp}/uwsgi;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location = /cgi-c {{
+            include /etc/nginx/fastcgi_params;
+            fastcgi_param SCRIPT_FILENAME {functions}/hello.cgi;
+            fastcgi_pass unix:{tmp}/fcgiwrap.sock;
+        }}
+        location = /cgi-python {{
+            include /etc/nginx/fastcgi_params;
+            fastcgi_param SCRIPT_FILENAME {peers}/hello_cgi.py;
+            fastcgi_pass unix:{tmp}/fcgiwrap.sock;
+        }}
+    }}
+}}
+"""
+
+SERVERS = {server.name: server for server in (
+    Server("mayfly", MAYFLY, programs=("{mayfly}",), is_mayfly=True),
+    Server("gunicorn",
+           ("gunicorn", "--workers", "4", "--bind", "127.0.0.1:{port}", "hello_flask:app"),
+           programs=("gunicorn",), modules=("flask",)),
+    Server("gunicorn-threads",
+           ("gunicorn", "--workers", "4", "--worker-class", "gthread", "--threads", "16",
+            "--bind", "127.0.0.1:{port}", "hello_flask:app"),
+           programs=("gunicorn",), modules=("flask",)),
+    Server("uwsgi",
+           ("uwsgi", "--plugin", "python3", "--master", "--need-app", "--processes", "4",
+            "--listen", "1024", "--http-socket", "127.0.0.1:{port}", "--wsgi-file", "hello.py",
+            "--callable", "app", "--disable-logging",
+            # It closes after each answer; said aloud, clients take it for what it is.
+            "--add-header", "Connection: close"),
+           programs=("uwsgi",)),
+    Server("flask-process", (PYTHON, "{peers}/flask_process.py", "{port}"), modules=("flask",)),
+    Server("cgi",
+           ("sh", "-c", "fcgiwrap -c 8 -s unix:{tmp}/fcgiwrap.sock &"
+                        " exec nginx -p {tmp} -c {tmp}/nginx.conf"),
+           programs=("nginx", "fcgiwrap"), files={"nginx.conf": NGINX_CONF}),
+)}
+
+ROWS = (
+    Row("native", "mayfly native C", "mayfly", "/native"),
+    Row("native-0", "mayfly native C, no standby", "mayfly", "/native-0"),
+    Row("native-instance", "mayfly native C, instance", "mayfly", "/native-instance", fresh=False),
+    Row("python", "mayfly python", "mayfly", "/python"),
+    Row("python-0", "mayfly python, no standby", "mayfly", "/python-0"),
+    Row("python-instance", "mayfly python, instance", "mayfly", "/python-instance", fresh=False),
+    Row("python-flask", "mayfly python, the Flask app", "mayfly", "/python-flask"),
+    Row("python-flask-instance", "mayfly python, the Flask app, instance", "mayfly",
+        "/python-flask-instance", SOME, fresh=False),
+    Row("python-lambda", "mayfly python, Lambda handler", "mayfly", "/python-lambda", SOME),
+    Row("python-echo", "mayfly python, JSON echo", "mayfly", "/python", SOME, ECHO),
+    Row("exec", "mayfly exec, C program", "mayfly", "/exec"),
+    Row("gunicorn", "gunicorn + Flask, 4 workers", "gunicorn", "/", fresh=False),
+    Row("gunicorn-threads", "gunicorn + Flask, 4 x 16 threads", "gunicorn-threads", "/",
+        fresh=False),
+    Row("gunicorn-echo", "gunicorn + Flask, JSON echo", "gunicorn", "/", SOME, ECHO, fresh=False),
+    Row("uwsgi", "uwsgi, 4 workers, bare WSGI", "uwsgi", "/", fresh=False),
+    Row("uwsgi-echo", "uwsgi, JSON echo", "uwsgi", "/", SOME, ECHO, fresh=False),
+    Row("flask-process", "Flask, a Process per request", "flask-process", "/"),
+    Row("cgi-c", "nginx + fcgiwrap, C program", "cgi", "/cgi-c", reaps=False),
+    Row("cgi-python", "nginx + fcgiwrap, Python script", "cgi", "/cgi-python", reaps=False),
+)
+
+
+@dataclass(frozen=True)
+class Cold:
+    """A function that has no process when its request comes."""
+    name: str
+    label: str
+    path: str
+
+
+COLDS = (
+    Cold("native", "mayfly native C", "/cold-native"),
+    Cold("python", "mayfly python", "/cold-python"),
+    Cold("exec", "mayfly exec, C program", "/cold-exec"),
+)
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    """Something that sleeps three seconds for each of a thousand requests at once."""
+    name: str
+    label: str
+    server: str
+    path: str
+
+
+SLEEPERS = (
+    Sleeper("python", "mayfly python", "mayfly", "/sleep_and_sum?a=1&b=2"),
+    Sleeper("native", "mayfly native C", "mayfly", "/sleep_and_sum_native?a=1&b=2"),
+    Sleeper("flask-process", "Flask, a Process per request", "flask-process",
+            "/sleep_and_sum?a=1&b=2"),
+)
+SLEEPER_ANSWER = b"3"
