@@ -107,7 +107,7 @@ static bool judge_framing(struct http_parser *p, const struct frame *f, struct h
             return http_fail(p, 400, "a malformed Transfer-Encoding");
         if (f->encoding_unknown)
             return http_fail(p, 501, "a transfer coding other than chunked");
-        if (f->n_encodings != 1 || f->n_chunked != 1)
+        if (f->n_chunked != 1)
             return http_fail(p, 400, "Transfer-Encoding chunked more than once");
         head->framing = HTTP_BODY_CHUNKED;
         return true;

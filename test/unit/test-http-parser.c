@@ -97,6 +97,25 @@ static void test_no_byte_is_searched_twice(void **state)
     buf_deinit(&b);
 }
 
+static void test_no_byte_of_a_trailer_is_searched_twice(void **state)
+{
+    static const char before[] = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    struct buf b;
+    struct slice input = repeated(&b, before, '0', 16, "\r\nA: b\r\nC: "), data;
+    static struct http_head head;
+    struct http_parser p;
+    size_t used;
+
+    start(&p, HTTP_REQUEST);
+    assert_int_equal(http_parse(&p, input, &used, &head, &data), HTTP_EVENT_HEAD);
+    input = slice(input.base + used, input.len - used);
+    assert_int_equal(http_parse(&p, input, &used, &head, &data), HTTP_EVENT_MORE);
+    assert_int_equal(used, input.len - strlen("C: "));
+    assert_int_equal(p.scanned, strlen("C: "));
+    assert_int_equal(p.line_start, 0);
+    buf_deinit(&b);
+}
+
 static void test_moved_bytes(void **state)
 {
     /* The caller's buffer may move between two calls: nothing of the old place is kept. */
@@ -204,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_chunk_line_limit),
         cmocka_unit_test(test_header_ceiling),
         cmocka_unit_test(test_no_byte_is_searched_twice),
+        cmocka_unit_test(test_no_byte_of_a_trailer_is_searched_twice),
         cmocka_unit_test(test_moved_bytes),
         cmocka_unit_test(test_path_and_query),
         cmocka_unit_test(test_error_stays),
