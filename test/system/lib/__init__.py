@@ -1,0 +1,1 @@
+"""What the system tests share: a daemon to start, HTTP to speak with it, processes to look at."""
