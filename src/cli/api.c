@@ -1,5 +1,6 @@
 #include "cli/api.h"
 
+#include "base/log.h"
 #include "cli/client.h"
 #include "cli/paths.h"
 
@@ -85,6 +86,14 @@ const char *api_string(const json_t *object, const char *key)
     const char *value = json_string_value(json_object_get(object, key));
 
     return value ? value : "";
+}
+
+char *api_plain(const json_t *object, const char *key)
+{
+    struct slice value = slice_str(api_string(object, key));
+    size_t size = 4 * value.len + 1;
+
+    return log_quote(value, cli_check(malloc(size)), size);
 }
 
 uint64_t api_number(const json_t *object, const char *key)

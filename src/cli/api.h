@@ -15,6 +15,8 @@ enum cli_exit api_get(const struct cli *cli, const char *state, const char *targ
 
 /* A member that should be a string or a number, from foreign JSON: "" or 0 if it is not. */
 const char *api_string(const json_t *object, const char *key);
+/* The same for a terminal: control characters as \xHH. Never NULL, on the heap. */
+char *api_plain(const json_t *object, const char *key);
 uint64_t api_number(const json_t *object, const char *key);
 
 /* What went wrong in client_call() as an exit code, after saying it. */

@@ -79,15 +79,15 @@ static void print_functions(const struct cli *cli, json_t *functions, const json
     }
     json_array_foreach(functions, i, function)
     {
-        const char *name = api_string(function, "name");
+        const char *name = api_plain(function, "name");
 
         if (cli_flag(cli, "names")) {
             (void)printf("%.64s\n", name);
             continue;
         }
         (void)printf("%-28.64s %-16.16s %-9.16s %-9.16s %7u %8u %7u\n", name,
-                     api_string(function, "version"), api_string(function, "runtime"),
-                     api_string(function, "isolation"), count(processes, name, "zygote"),
+                     api_plain(function, "version"), api_plain(function, "runtime"),
+                     api_plain(function, "isolation"), count(processes, name, "zygote"),
                      count(processes, name, "standby"), count(processes, name, "worker"));
     }
 }

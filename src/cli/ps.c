@@ -78,30 +78,41 @@ static char *amount(const json_t *process, const char *key, double unit, const c
                : cli_printf("-");
 }
 
-static void print_row(const struct cli *cli, json_t *process)
+static void print_row(const struct cli *cli, const json_t *process)
 {
     const char *kind = api_string(process, "kind");
     const char *paint = strcmp(kind, "worker") == 0   ? COLOR_GREEN
                         : strcmp(kind, "zygote") == 0 ? COLOR_BOLD
                                                       : COLOR_DIM;
-    _cleanup_free_ char *years = age(api_number(process, "age_ms"));
-    _cleanup_free_ char *cpu = amount(process, "cpu_us", 1e3, "ms");
-    _cleanup_free_ char *rss = amount(process, "rss_bytes", 1024 * 1024, "M");
-    _cleanup_free_ char *own = amount(process, "own_bytes", 1024 * 1024, "M");
-    const char *id = api_string(process, "request_id");
+    struct column {
+        int width; /* negative: to the left */
+        char *text;
+    } columns[] = {
+        {-24, api_plain(process, "function")},
+        {-16, api_plain(process, "version")},
+        {-8, api_plain(process, "kind")},
+        {8, cli_printf("%llu", (unsigned long long)api_number(process, "pid"))},
+        {7, age(api_number(process, "age_ms"))},
+        {10, amount(process, "cpu_us", 1e3, "ms")},
+        {8, amount(process, "rss_bytes", 1024 * 1024, "M")},
+        {8, amount(process, "own_bytes", 1024 * 1024, "M")},
+        {-9, api_plain(process, "state")},
+        {0, api_plain(process, "request_id")},
+    };
 
-    (void)printf("%s%-24.40s %-8.8s %-8.8s %8llu %7s %10s %8s %8s  %-9.16s %.36s%s\n",
-                 color(cli->color_out, paint), api_string(process, "function"),
-                 api_string(process, "version"), kind,
-                 (unsigned long long)api_number(process, "pid"), years, cpu, rss, own,
-                 api_string(process, "state"), id, color(cli->color_out, COLOR_NONE));
+    (void)fputs(color(cli->color_out, paint), stdout);
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+        (void)printf("%s%*s", i ? " " : "", columns[i].width, columns[i].text);
+        free(columns[i].text);
+    }
+    (void)printf("%s\n", color(cli->color_out, COLOR_NONE));
 }
 
 static void print_table(const struct cli *cli, json_t **sorted, size_t n)
 {
     unsigned counts[4] = {0};
 
-    (void)printf("%s%-24s %-8s %-8s %8s %7s %10s %8s %8s  %-9s %s%s\n",
+    (void)printf("%s%-24s %-16s %-8s %8s %7s %10s %8s %8s %-9s %s%s\n",
                  color(cli->color_out, COLOR_BOLD), "FUNCTION", "VERSION", "KIND", "PID", "AGE",
                  "CPU", "RSS", "OWN", "STATE", "REQUEST", color(cli->color_out, COLOR_NONE));
     for (size_t i = 0; i < n; i++) {

@@ -1,0 +1,268 @@
+"""What the command-line tool makes of a daemon's answers, right and wrong ones: the daemon is played by
+the test."""
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+
+import pytest
+
+from lib.daemon import run_cli
+
+
+class Played:
+    """Listens as a daemon would. Gives each connection the same answer, in the pieces it is made of."""
+
+    def __init__(self, *pieces):
+        self.state = tempfile.mkdtemp(prefix="mft.")
+        self.pieces = pieces
+        self.requests = []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.state + "/mayfly.sock")
+        self.listener.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.requests.append(self.read(connection))
+                try:
+                    for piece in self.pieces:
+                        if callable(piece):
+                            piece()
+                        else:
+                            connection.sendall(piece)
+                except OSError:
+                    pass  # the tool had enough
+
+    @staticmethod
+    def read(connection):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = connection.recv(65536)
+            if not more:
+                return data
+            data += more
+        head, body = data.split(b"\r\n\r\n", 1)
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                while len(body) < int(line.split(b":")[1]):
+                    body += connection.recv(65536)
+        return head + b"\r\n\r\n" + body
+
+    def cli(self, *arguments, **more):
+        environment = {"PATH": os.environ["PATH"], "HOME": self.state, "MAYFLY_STATE": self.state}
+        return run_cli(*arguments, env=environment, **more)
+
+    def close(self):
+        self.listener.close()
+        shutil.rmtree(self.state)
+
+
+@pytest.fixture
+def played():
+    made = []
+
+    def play(*pieces):
+        made.append(Played(*pieces))
+        return made[-1]
+
+    yield play
+    for one in made:
+        one.close()
+
+
+def answer(body, status="200 OK", **headers):
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+ERROR = {"errorType": "ValueError", "errorMessage": "no such item", "stackTrace": ["line 1", "line 2"]}
+
+
+@pytest.mark.parametrize("outcome, status, body, code, says", [
+    ("ok", "200 OK", b"fine", 0, ""),
+    ("ok", "404 Not Found", b"mine", 0, ""),
+    ("error", "500 No", ERROR, 6, "mayfly: invoke: f: error: ValueError: no such item\n  line 1\n  line 2\n"),
+    ("crash", "502 No", b"gone", 6, "mayfly: invoke: f: crash\n"),
+    ("init", "500 No", ERROR, 6, "mayfly: invoke: f: init: ValueError: no such item\n  line 1\n  line 2\n"),
+    ("bad_reply", "502 No", b"x", 6, "mayfly: invoke: f: bad_reply\n"),
+    ("timeout", "504 No", b"x", 7, 'mayfly: invoke: f: timeout; see "timeout" in mayfly.json\n'),
+    ("throttled", "429 No", b"x", 1, "mayfly: invoke: f: throttled\n"),
+    ("unavailable", "503 No", b"x", 1, "mayfly: invoke: f: unavailable\n"),
+    ("of the future", "200 OK", b"x", 1, "mayfly: invoke: f: of the future\n"),
+])
+def test_outcomes(played, outcome, status, body, code, says):
+    daemon = played(answer(body, status, Mayfly_Outcome=outcome))
+    done = daemon.cli("invoke", "f")
+    assert (done.returncode, done.stderr) == (code, says)
+    assert done.stdout == (body.decode() if isinstance(body, bytes) else json.dumps(body))
+    done = daemon.cli("invoke", "f", "--json")
+    assert done.returncode == code
+    told = json.loads(done.stdout)
+    assert (told["exit"], told["outcome"], told["status"]) == (code, outcome, int(status[:3]))
+
+
+@pytest.mark.parametrize("status, code", [("404 Not Found", 3), ("401 No", 4), ("403 No", 4), ("500 No", 1)])
+def test_no_function_answered(played, status, code):
+    done = played(answer(b"no function nosuch\n", status)).cli("invoke", "nosuch")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "no function nosuch" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, stdin, event", [
+    (["-d", '{"a": 1}'], None, '{"a": 1}'),
+    (["-d", " [1]"], None, " [1]"),
+    (["-d", "5"], None, "5"),
+    (["-d", '"x"'], None, '"x"'),
+    ([], None, "{}"),
+    ([], "", "{}"),
+    ([], '{"b": 2}', '{"b": 2}'),
+    (["-d", "@-"], '{"c": 3}', '{"c": 3}'),
+    (["--event", "-"], "[]", "[]"),
+])
+def test_event(played, arguments, stdin, event):
+    daemon = played(answer(b"", Mayfly_Outcome="ok"))
+    assert daemon.cli("invoke", "api/x y", *arguments, input=stdin).returncode == 0
+    head, body = daemon.requests[0].split(b"\r\n\r\n", 1)
+    assert head.split(b"\r\n")[0] == b"POST /api/v1/functions/api%2Fx%20y/invoke HTTP/1.1"
+    assert b"Mayfly-Want-Record: 1" in head
+    assert body.decode() == event
+
+
+def test_event_from_a_file(played, tmp_path):
+    daemon = played(answer(b"", Mayfly_Outcome="ok"))
+    event = json.dumps({"large": "x" * 3_000_000})
+    (tmp_path / "event.json").write_text(event)
+    for arguments in (["-d", f"@{tmp_path}/event.json"], ["--event", tmp_path / "event.json"]):
+        assert daemon.cli("invoke", "f", *arguments).returncode == 0
+        assert daemon.requests.pop().endswith(event.encode())
+
+
+def test_event_without_end_is_refused(played):
+    done = played().cli("invoke", "f", "--event", "/dev/zero")
+    assert done.returncode == 2
+    assert "larger than 64 MiB" in done.stderr
+
+
+@pytest.mark.parametrize("pieces, code, says", [
+    ([], 1, "broke off"),
+    ([b"HTTP/1.1 200 OK\r\nConte"], 1, "broke off"),
+    ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"], 1, "broke off"),
+    ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"], 1, "broke off"),
+    ([b"SSH-2.0-OpenSSH_9.2\r\n\r\n"], 1, "is not HTTP"),
+    ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"], 1, "is not HTTP"),
+    ([b"HTTP/1.1 200 OK\r\nX: ", *32 * [b"x" * 65536]], 1, "answer"),
+    ([b"HTTP/1.1 100 Continue\r\n\r\n", answer(b"x", Mayfly_Outcome="ok")], 0, ""),
+    ([b"HTTP/1.1 200 OK\r\nMayfly-Outcome: ok\r\nTransfer-Encoding: chunked\r\n\r\n", b"3\r", b"\nabc\r\n0\r\n\r\n"],
+     0, ""),
+    ([b"HTTP/1.1 200 OK\r\nMayfly-Outcome: ok\r\nConnection: close\r\n\r\n", b"until the end"], 0, ""),
+])
+def test_wrong_answers(played, pieces, code, says):
+    done = played(*pieces).cli("invoke", "f")
+    assert done.returncode == code, done
+    assert says in done.stderr
+
+
+def test_json_keeps_no_endless_body(played):
+    daemon = played(b"HTTP/1.1 200 OK\r\nMayfly-Outcome: ok\r\n\r\n", *70 * [b"x" * (1 << 20)])
+    done = daemon.cli("invoke", "f", "--json")
+    assert done.returncode == 1
+    assert "too large" in json.loads(done.stdout)["error"]["message"].lower()
+
+
+def test_timeout_of_the_tool(played):
+    release = threading.Event()
+    done = played(release.wait).cli("invoke", "f", "--timeout", "200ms")
+    release.set()
+    assert (done.returncode, done.stderr) == (7, "mayfly: invoke: no answer within 0.2 s\n")
+
+
+RECORD = {"request_id": "0192", "function": "f", "start_us": 1, "run_ns": 12345678, "user_us": 1500,
+          "memory_peak_bytes": 9 << 20, "status": 200, "error": "", "stack": "at\nhome \x1b[31m"}
+
+
+def test_verbose(played):
+    daemon = played(answer(b"out", Mayfly_Outcome="ok", Mayfly_Record=json.dumps(RECORD)))
+    done = daemon.cli("invoke", "f", "-v")
+    assert (done.returncode, done.stdout) == (0, "out")
+    lines = {line.split()[0]: line.split()[1:] for line in done.stderr.splitlines() if line}
+    assert lines["run"] == ["12.346", "ms"]
+    assert lines["user"] == ["1.500", "ms"]
+    assert lines["memory_peak"] == ["9.000", "MiB"]
+    assert lines["request_id"] == ["0192"]
+    assert "\nstack\nat\nhome \\x1b[31m\n" in done.stderr
+    told = json.loads(daemon.cli("invoke", "f", "--json").stdout)
+    assert (told["body"], told["record"]) == ("out", RECORD)
+
+
+def test_verbose_without_a_record(played):
+    daemon = played(answer(b"", Mayfly_Outcome="ok", Mayfly_Request_Id="77", Mayfly_Record="{nonsense"))
+    assert daemon.cli("invoke", "f", "-v").stderr == "request_id 77, outcome ok, status 200\n"
+    assert json.loads(daemon.cli("invoke", "f", "--json").stdout)["record"] is None
+
+
+def process(kind, pid, function="f", **more):
+    return {"kind": kind, "function": function, "version": "1234567890abcdef", "pid": pid, "age_ms": 65000,
+            "state": "idle", "request_id": "", **more}
+
+
+def test_ps(played):
+    me = os.getpid()
+    processes = [process("worker", me, state="running", request_id="id-1"), process("standby", me),
+                 process("zygote", 1 << 22), process("zygote", me, "a")]
+    daemon = played(answer({"functions": [], "processes": processes}))
+    done = daemon.cli("ps")
+    assert done.returncode == 0
+    head, *rows = [line.split() for line in done.stdout.splitlines()]
+    assert head == ["FUNCTION", "VERSION", "KIND", "PID", "AGE", "CPU", "RSS", "OWN", "STATE", "REQUEST"]
+    assert [row[:5] for row in rows] == [["a", "1234567890abcdef", "zygote", str(me), "1m05s"],
+                                         ["f", "1234567890abcdef", "zygote", str(1 << 22), "1m05s"],
+                                         ["f", "1234567890abcdef", "standby", str(me), "1m05s"],
+                                         ["f", "1234567890abcdef", "worker", str(me), "1m05s"]]
+    assert rows[1][5:8] == ["-", "-", "-"]
+    assert rows[3][8:] == ["running", "id-1"]
+    assert float(rows[3][6].rstrip("M")) >= float(rows[3][7].rstrip("M")) > 0
+    assert done.stderr == "1 workers, 1 standbys, 2 zygotes\n"
+    told = json.loads(daemon.cli("ps", "--json").stdout)["processes"]
+    assert [p["kind"] for p in told] == ["worker", "standby", "zygote", "zygote"]
+    assert told[0]["rss_bytes"] >= told[0]["own_bytes"] > 0 and told[0]["cpu_us"] > 0
+    assert "rss_bytes" not in told[2]
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"[]", b"{}", b"nonsense", b"[" * 100000, b'{"processes": {}}', b'{"processes": [1, null, {}]}',
+    b'{"processes": [{"pid": -1, "function": 7, "kind": "\\u001b[2J", "age_ms": 1e99}]}',
+    b'{"functions": 3, "processes": [{"function": "\\u001b]0;x\\u0007", "kind": "worker"}]}',
+])
+def test_odd_documents(played, body):
+    daemon = played(answer(body))
+    for arguments in (["ps"], ["ps", "--json"], ["inspect"], ["inspect", "f"]):
+        done = daemon.cli(*arguments)
+        assert done.returncode in (0, 1, 3), done
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_inspect(played):
+    functions = [{"name": n, "version": "00", "runtime": "python", "isolation": "request"} for n in ("f", "g")]
+    daemon = played(answer({"functions": functions, "processes": [process("zygote", 1), process("worker", 1)]}))
+    rows = [line.split() for line in daemon.cli("inspect").stdout.splitlines()]
+    assert rows[1:] == [["f", "00", "python", "request", "1", "0", "1"], ["g", "00", "python", "request", "0", "0", "0"]]
+    assert daemon.cli("inspect", "--names").stdout == "f\ng\n"
+    assert json.loads(daemon.cli("inspect", "g", "--json").stdout) == functions[1:]
+    assert daemon.cli("inspect", "h").returncode == 3
+
+
+def test_serve_refuses_a_state_folder_in_use(played, tmp_path):
+    daemon = played()
+    done = daemon.cli("serve", tmp_path, "--state", daemon.state)
+    assert done.returncode == 5
+    assert "runs already" in done.stderr
