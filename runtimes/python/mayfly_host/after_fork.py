@@ -1,0 +1,107 @@
+"""What a worker does right after the fork, ahead of any request.
+
+PyOS_AfterFork_Child() is what os.fork() runs in the child. It makes a process right that had several
+threads: fresh locks, a fresh GIL, all registered hooks. A zygote with one thread holds no lock that
+somebody else would have to give back, so of all that only this remains to be done:
+
+* `random` must not give the same numbers in every worker (CPython's own hook does the same), nor
+  NumPy's global generator, which has no hook;
+* OpenSSL tells processes apart by their PID. But zygote and worker may both be PID 1, each of its own
+  namespace, so its generator has to be stirred by hand;
+* the main thread's native id is another one;
+* an event loop that was made at load time shares its epoll with every other worker.
+
+Threads at load time, or a hook that the author's code or a library has registered by
+os.register_at_fork(), mean that all hooks run.
+"""
+
+import os
+import sys
+
+# Modules of the standard library that register hooks. For a process with one thread theirs are
+# covered by what is said above: they renew locks that nobody holds.
+_STDLIB = frozenset(("threading", "random", "logging", "concurrent.futures.thread", "asyncio.events",
+                     "multiprocessing.util", "weakref"))
+
+_foreign_hooks = []
+
+
+def watch_hooks():
+    """Notes who registers hooks from now on."""
+    register = os.register_at_fork
+
+    def register_at_fork(**hooks):
+        module = sys._getframe(1).f_globals.get("__name__", "?")
+        if module not in _STDLIB:
+            _foreign_hooks.append(module)
+        register(**hooks)
+
+    register_at_fork.__doc__ = register.__doc__
+    os.register_at_fork = register_at_fork
+    if "posix" in sys.modules:
+        sys.modules["posix"].register_at_fork = register_at_fork
+
+
+def alive_threads():
+    """Names of the threads that run beside the main one, and cannot be taken into a worker."""
+    threading = sys.modules.get("threading")
+    names = [t.name for t in threading.enumerate()
+             if t is not threading.main_thread()] if threading else []
+    native = len(os.listdir("/proc/self/task")) - 1 - len(names)
+    if native > 0:
+        names.append("%d of a library's own" % native)
+    return names
+
+
+def plan():
+    """(callables for the worker, whether all hooks are to run, names of the threads)."""
+    threads = alive_threads()
+    all_hooks = bool(threads or _foreign_hooks)
+    calls = []
+    modules = sys.modules
+    if "random" in modules and not all_hooks:  # its own hook is among all hooks
+        calls.append(modules["random"]._inst.seed)
+    if "threading" in modules and not all_hooks:
+        calls.append(_set_native_id(modules["threading"]))
+    if "_ssl" in modules:
+        calls.append(_stir_openssl(modules["_ssl"]))
+    if "numpy.random" in modules:
+        calls.append(modules["numpy.random"].seed)
+    if "asyncio" in modules:
+        loops = _event_loops(modules["asyncio"])
+        if loops:
+            calls.append(lambda: [_renew_loop(loop) for loop in loops])
+    if "tempfile" in modules:
+        modules["tempfile"]._name_sequence = None  # told apart by PID, too
+    return tuple(c for c in calls if c), all_hooks, threads
+
+
+def _set_native_id(threading):
+    return getattr(threading.main_thread(), "_set_native_id", None)
+
+
+def _stir_openssl(ssl):
+    add, urandom = ssl.RAND_add, os.urandom
+    return lambda: add(urandom(32), 32.0)
+
+
+def _event_loops(asyncio):
+    import gc
+    kind = asyncio.SelectorEventLoop.__mro__[1]  # BaseSelectorEventLoop
+    return [o for o in gc.get_objects() if isinstance(o, kind) and not o.is_closed()]
+
+
+def _renew_loop(loop):
+    """Gives the loop an epoll and a wake-up pipe of its own. What else it watched, it goes on to
+    watch: files that the zygote had open are open here."""
+    selectors = sys.modules["selectors"]
+    before = loop._selector
+    watched = [key for key in before.get_map().values() if key.fileobj is not loop._ssock]
+    loop._selector = selectors.DefaultSelector()
+    for sock in (loop._ssock, loop._csock):
+        sock.close()
+    before.close()
+    loop._internal_fds -= 1
+    loop._make_self_pipe()
+    for key in watched:
+        loop._selector.register(key.fileobj, key.events, key.data)
