@@ -95,9 +95,15 @@ static void scan_value(struct scan *s)
 /* Keys may be written with escapes; jansson takes care of them. */
 static bool key_is(struct slice quoted, const char *key)
 {
-    json_t *value = json_loadb(quoted.base, quoted.len, JSON_DECODE_ANY, NULL);
-    bool is = json_is_string(value) && strcmp(json_string_value(value), key) == 0;
+    json_t *value;
+    bool is;
 
+    if (quoted.len < 2)
+        return false;
+    if (!memchr(quoted.base, '\\', quoted.len))
+        return slice_eq(slice(quoted.base + 1, quoted.len - 2), slice_str(key));
+    value = json_loadb(quoted.base, quoted.len, JSON_DECODE_ANY, NULL);
+    is = json_is_string(value) && strcmp(json_string_value(value), key) == 0;
     json_decref(value);
     return is;
 }

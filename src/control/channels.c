@@ -1,0 +1,114 @@
+/* The channels to supervisor and gateway. Either may bring anything at any time that its table
+ * allows; a gateway that breaks the rules is dropped, and the supervisor introduces the next. */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/control.h"
+
+#include <errno.h>
+
+static void on_records(struct control *c, const struct wire_records *m)
+{
+    struct record record;
+    struct unpack u;
+
+    unpack_init(&u, m->bytes);
+    for (uint32_t i = 0; i < m->n && !u.bad; i++) {
+        record_decode(&u, &record);
+        if (!u.bad)
+            c->printer.kind->record(&c->printer, &record);
+    }
+    if (unpack_end(&u) < 0)
+        log_warning("records.bad", "n=%u", m->n);
+    if (m->lost > 0)
+        c->printer.kind->lost(&c->printer, "records", m->lost);
+}
+
+static void on_logs(struct control *c, const struct wire_logs *m)
+{
+    uint64_t now_ns = clock_now_ns();
+    struct log_line line;
+    struct unpack u;
+
+    unpack_init(&u, m->bytes);
+    for (uint32_t i = 0; i < m->n && !u.bad; i++) {
+        log_line_decode(&u, &line);
+        if (!u.bad)
+            c->printer.kind->log_line(&c->printer, &line, now_ns);
+    }
+    if (unpack_end(&u) < 0)
+        log_warning("logs.bad", "n=%u", m->n);
+    if (m->lost > 0)
+        c->printer.kind->lost(&c->printer, "log lines", m->lost);
+}
+
+/* Everything that the gateway has sent. */
+static void gateway_drain(struct control *c)
+{
+    while (wire_is_open(&c->gateway)) {
+        struct wire_message m;
+        int r = wire_recv(&c->gateway, &m);
+
+        if (r == WIRE_E_AGAIN)
+            return;
+        if (r != 0) {
+            if (r != WIRE_E_CLOSED)
+                log_warning("gateway.dropped", "error=%s", strerrordesc_np(-r));
+            wire_deinit(&c->gateway);
+            return;
+        }
+        if (m.type == WIRE_RECORDS)
+            on_records(c, &m.records);
+        else if (m.type == WIRE_LOGS)
+            on_logs(c, &m.logs);
+        wire_message_deinit(&m);
+    }
+}
+
+static void on_gateway_link(struct control *c, int fd_consume)
+{
+    int r;
+
+    gateway_drain(c); /* what the last one has said before it ended */
+    wire_deinit(&c->gateway);
+    r = wire_init_consume(&c->gateway, fd_consume, WIRE_CONTROL, WIRE_GATEWAY);
+    if (r < 0)
+        log_error("gateway.link", "error=%s", strerrordesc_np(-r));
+}
+
+static int supervisor_drain(struct control *c)
+{
+    for (;;) {
+        struct wire_message m;
+        int r = wire_recv(&c->supervisor, &m);
+
+        if (r == WIRE_E_AGAIN)
+            return 0;
+        if (r != 0) {
+            if (r != WIRE_E_CLOSED)
+                log_error("supervisor.lost", "error=%s", strerrordesc_np(-r));
+            return -ECANCELED;
+        }
+        if (m.type == WIRE_GATEWAY_LINK)
+            on_gateway_link(c, take_fd(&m.fds[0]));
+        else if (m.type == WIRE_RELOAD)
+            c->load_wanted = c->load_forced = true;
+        else if (m.type == WIRE_STOPPING)
+            c->stopping = true;
+        wire_message_deinit(&m);
+        if (c->stopping)
+            return -ECANCELED;
+    }
+}
+
+int channels_serve(struct control *c)
+{
+    int r = supervisor_drain(c);
+
+    gateway_drain(c);
+    if (r == 0 && wire_has_queued(&c->supervisor) && wire_flush(&c->supervisor) < 0)
+        r = -ECANCELED;
+    (void)printer_tick(&c->printer, clock_now_ns());
+    output_flush(&c->output);
+    return r;
+}

@@ -1,0 +1,71 @@
+#pragma once
+
+/* mayfly.json as its author wrote it: checked word by word, every complaint with file and line,
+ * but not yet held against the file system. */
+
+#include "model/function.h"
+#include "model/route.h"
+
+#define CONFIG_FILE      "mayfly.json"
+#define CONFIG_BYTES_MAX (256 * 1024)
+#define CONFIG_ENV_MAX   512
+
+/* What a function may say, and `defaults` for all functions of the file. */
+struct config_settings {
+    struct limits limits;
+    uint64_t limits_given; /* bit i: limit_infos[i] was given */
+    int isolation;         /* enum isolation, or -1: not given */
+    char **env;            /* NAME=value; NULL-terminated; or NULL */
+};
+
+struct config_route {
+    char *method; /* or NULL */
+    char *pattern;
+    char *function; /* name as written, or NULL for a builtin or a route in a function */
+    enum builtin builtin;
+    uint32_t line;
+};
+
+struct config_function {
+    char *name;
+    char *handler; /* or NULL: these are the settings of the file below api/ that has this name */
+    int runtime;   /* enum runtime, or -1: not given */
+    struct config_settings settings;
+    struct config_route *routes;
+    uint32_t n_routes;
+    uint32_t line;
+    uint32_t handler_line;
+};
+
+struct config_include {
+    char *path;   /* relative, below the file's folder */
+    char *prefix; /* "/c", or "" */
+    uint32_t line;
+};
+
+struct config {
+    struct config_settings defaults;
+    char *python; /* or NULL */
+    uint32_t python_line;
+    struct config_function *functions;
+    uint32_t n_functions;
+    struct config_route *routes;
+    uint32_t n_routes;
+    struct config_include *includes;
+    uint32_t n_includes;
+};
+
+/* The configuration of a folder without the file; NULL without memory. */
+struct config *config_new(void);
+struct config *config_free(struct config *c);
+
+/* `name` is what messages call the file: "mayfly.json", "sub/mayfly.json". Returns 0, or -EINVAL
+ * or -ENOMEM with *err. */
+int config_parse(struct slice text, const char *name, struct config **ret, struct error *err);
+
+/* Reads the file at `path`. Returns as config_parse() and json_file_load(): -ENOENT if there is
+ * none. */
+int config_load(const char *path, const char *name, struct config **ret, struct error *err);
+
+/* "a number of seconds from 0.01 to 900". Returns dst. */
+char *config_limit_range(const struct limit_info *info, char *dst, size_t dst_size);

@@ -1,0 +1,78 @@
+#pragma once
+
+/* What a load knows on its way from files to a snapshot; internal to project.c, unit.c, runtime.c.
+ */
+
+#include "control/apidir.h"
+#include "control/compile.h"
+#include "control/config.h"
+#include "control/project.h"
+#include "control/tree.h"
+
+/* One folder with its mayfly.json and its api/: the project itself or one that it includes. */
+struct unit {
+    char *dir;    /* absolute */
+    char *rel;    /* from the project's folder; "" for itself */
+    char *prefix; /* before its routes; "" or "/c" */
+    char *label;  /* what messages call its mayfly.json: "sub/mayfly.json" */
+    bool has_config;
+    struct config *config;
+    struct api_files api;
+    uint8_t hash[TREE_HASH_SIZE];
+    char *python;        /* absolute; or NULL: */
+    char *python_broken; /* why there is none */
+};
+
+/* One function that is becoming. */
+struct draft {
+    struct function f;
+    struct unit *unit;
+    const struct config_function *config; /* or NULL: only the file below api/ */
+    const struct api_file *api;           /* or NULL: only in mayfly.json */
+    char *origin;                         /* "mayfly.json:3", "api/users.py" */
+    struct target target;
+    struct compile_job *job; /* or NULL: nothing to compile */
+};
+
+struct load {
+    const struct project_options *options;
+    struct tree_cache *cache;
+    struct error *err;
+    struct unit *units[PROJECT_UNITS_MAX];
+    uint32_t n_units;
+    struct draft *drafts;
+    uint32_t n_drafts;
+    struct compile_job *jobs; /* one for each draft at most */
+    uint32_t n_jobs;
+};
+
+/* ---- unit.c ---- */
+
+/* Reads the project's folder and all that it includes. Returns 0 or a negative errno with l->err.
+ */
+int units_load(struct load *l);
+
+/* Makes a draft of each function of each unit: names, settings, targets. Returns as above. */
+int drafts_make(struct load *l);
+
+/* Marks it as broken, with "origin: " before the text. Keeps the first reason. */
+void draft_break(struct draft *d, const char *format, ...) _printf_(2, 3);
+
+void load_deinit(struct load *l);
+
+/* "sub/api/users.py", for messages. The caller's; NULL without memory. */
+char *unit_path(const struct unit *u, const char *file);
+
+/* ---- runtime.c ---- */
+
+/* Sets what the supervisor executes, or asks for a compilation that must come before. */
+int runtime_prepare(struct load *l, struct draft *d);
+
+/* After the compilations. */
+int runtime_finish(struct draft *d);
+
+/* The author's variables and ours; after f.version is known. Returns 0 or -ENOMEM. */
+int runtime_env(struct load *l, struct draft *d);
+
+/* What of the runtime makes a difference to the version. */
+void runtime_digest(const struct draft *d, struct digest *digest);

@@ -1,0 +1,16 @@
+#pragma once
+
+/* Whether a source file holds a function, and by which name: found by looking, without running or
+ * parsing it in full. Pure. */
+
+#include "base/slice.h"
+
+/* The name at the top level of a Python module that answers requests. As Vercel does, the first in
+ * the source of: an assignment to `app` or `application`, a def, an import or an alias of these
+ * names, a class named `handler` in any case. Only without one of them, as AWS Lambda knows it, a
+ * `handler` or `lambda_handler` that is assigned, defined or imported. Returns whether there is
+ * one, with *ret_name in the source. */
+bool entry_python(struct slice source, struct slice *ret_name);
+
+/* A function `handler` at the top level of a C file. */
+bool entry_c(struct slice source, struct slice *ret_name);

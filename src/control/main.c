@@ -1,0 +1,301 @@
+/* mayfly-control: reads the project, publishes what is to be served, and prints what came of each
+ * request. It may block for as long as a file takes; the gateway goes on without it. */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/check.h"
+#include "control/control.h"
+#include "control/tree.h"
+#include "os/fd.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define FD_SUPERVISOR 3
+#define EXIT_USAGE    2
+
+static const char usage_text[] =
+    "usage: mayfly-control --project DIR --state DIR --lib DIR --url URL [--dev] [--color]\n"
+    "       mayfly-control --check --project DIR --lib DIR [--state DIR] [--json] [--names]\n"
+    "                      [--function NAME]\n"
+    "The first form is started by mayfly-supervisor.\n";
+
+struct arguments {
+    char *project, *state, *lib; /* absolute; owned */
+    const char *url;
+    bool dev, color, check;
+    struct check_options check_options;
+};
+
+/* ---- serving ---- */
+
+static int on_idle(void *ctx)
+{
+    return channels_serve(ctx);
+}
+
+static int poll_timeout(const struct control *c, uint64_t tick_ns)
+{
+    uint64_t now_ns = clock_now_ns(), due_ns = MIN(tick_ns, c->watch.due_ns);
+
+    if (due_ns == UINT64_MAX)
+        return -1;
+    return due_ns <= now_ns ? 0 : (int)MIN((due_ns - now_ns) / NS_PER_MS + 1, 60000ULL);
+}
+
+/* Waits for something to do, and does it. Returns 0, or -ECANCELED when it is time to end. */
+static int serve_once(struct control *c, int signal_fd)
+{
+    enum { SUPERVISOR, SIGNALS, WATCH, GATEWAY, OUTPUT, N };
+    uint64_t tick_ns = printer_tick(&c->printer, clock_now_ns());
+    bool queued = wire_has_queued(&c->supervisor), pending = output_is_pending(&c->output);
+    struct pollfd fds[N] = {
+        [SUPERVISOR] = {.fd = c->supervisor.fd, .events = queued ? POLLIN | POLLOUT : POLLIN},
+        [SIGNALS] = {.fd = signal_fd, .events = POLLIN},
+        [WATCH] = {.fd = c->watch.fd, .events = POLLIN},
+        [GATEWAY] = {.fd = c->gateway.fd, .events = POLLIN},
+        [OUTPUT] = {.fd = pending ? c->output.fd : -1, .events = POLLOUT},
+    };
+    int r;
+
+    if (poll(fds, N, poll_timeout(c, tick_ns)) < 0 && errno != EINTR)
+        return -ECANCELED;
+    if (fds[SIGNALS].revents) {
+        c->stopping = true;
+        return -ECANCELED;
+    }
+    r = channels_serve(c);
+    if (r < 0)
+        return r;
+    if (fds[WATCH].revents)
+        watch_read(&c->watch, clock_now_ns());
+    if (watch_is_due(&c->watch, clock_now_ns()))
+        c->load_wanted = true;
+    if (c->load_wanted)
+        publish(c);
+    return c->stopping ? -ECANCELED : 0;
+}
+
+/* What is left is written out, if somebody reads. */
+static void serve_end(struct control *c)
+{
+    uint64_t until_ns = clock_now_ns() + NS_PER_S;
+
+    (void)channels_serve(c);
+    (void)printer_tick(&c->printer, UINT64_MAX);
+    output_flush(&c->output);
+    while (output_is_pending(&c->output) && clock_now_ns() < until_ns) {
+        struct pollfd fd = {.fd = c->output.fd, .events = POLLOUT};
+
+        (void)poll(&fd, 1, 100);
+        output_flush(&c->output);
+    }
+    if (c->output.n_dropped > 0)
+        log_warning("output.dropped", "messages=%llu", (unsigned long long)c->output.n_dropped);
+}
+
+static int signals_init(void)
+{
+    sigset_t mask;
+
+    /* Ctrl-C reaches everybody in the terminal; the supervisor decides what comes of it. */
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGCHLD, SIG_DFL);
+    (void)sigemptyset(&mask);
+    (void)sigaddset(&mask, SIGTERM);
+    (void)sigprocmask(SIG_SETMASK, &mask, NULL);
+    return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int control_init(struct control *c, const struct arguments *a)
+{
+    struct error err = ERROR_NULL;
+    int r;
+
+    *c = (struct control){
+        .options = {.dir = a->project,
+                    .state = a->state,
+                    .lib = a->lib,
+                    .url = a->url,
+                    .dev = a->dev,
+                    .progress = isatty(STDERR_FILENO) == 1,
+                    .idle = on_idle,
+                    .idle_ctx = c},
+        .gateway = {.fd = -1},
+        .watch = {.fd = -1, .due_ns = UINT64_MAX},
+        .load_wanted = true,
+        .color = a->color,
+    };
+    list_init(&c->gateway.queue);
+    output_init(&c->output, STDOUT_FILENO);
+    printer_init(&c->printer, a->dev ? &printer_pretty : &printer_json, &c->output, a->color);
+    r = fd_set_cloexec(FD_SUPERVISOR, true);
+    if (r == 0)
+        r = fd_set_nonblock(FD_SUPERVISOR, true);
+    if (r == 0)
+        r = wire_init_consume(&c->supervisor, FD_SUPERVISOR, WIRE_CONTROL, WIRE_SUPERVISOR);
+    if (r < 0) {
+        log_error("supervisor.missing", "error=%s", strerrordesc_np(-r));
+        return r;
+    }
+    if (a->dev && watch_init(&c->watch, &err) < 0)
+        log_warning("watch.failed", "%s", err.text);
+    c->project = project_new(&c->options);
+    return c->project ? 0 : -ENOMEM;
+}
+
+static int serve(const struct arguments *a)
+{
+    static struct control c; /* the printer's store is too large for a stack */
+    int signal_fd = signals_init();
+    int r = control_init(&c, a);
+
+    if (r < 0 || signal_fd < 0)
+        return EXIT_FAILURE;
+    publish(&c);
+    while (serve_once(&c, signal_fd) == 0)
+        ;
+    serve_end(&c);
+    wire_deinit(&c.gateway);
+    wire_deinit(&c.supervisor);
+    watch_deinit(&c.watch);
+    printer_deinit(&c.printer);
+    output_deinit(&c.output);
+    (void)snapshot_free(c.last);
+    (void)project_free(c.project);
+    (void)fd_close(signal_fd);
+    return EXIT_SUCCESS;
+}
+
+/* ---- checking ---- */
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)remove(path);
+    return 0;
+}
+
+/* Without a state folder, compiles into a temporary one. */
+static int check(const struct arguments *a)
+{
+    char temporary[] = "/tmp/mayfly-check-XXXXXX";
+    struct project_options options = {.dir = a->project,
+                                      .state = a->state ? a->state : mkdtemp(temporary),
+                                      .lib = a->lib,
+                                      .url = a->url ? a->url : "http://127.0.0.1",
+                                      .progress = isatty(STDERR_FILENO) == 1};
+    int result;
+
+    if (!options.state) {
+        (void)fprintf(stderr, "cannot make %s: %s\n", temporary, strerrordesc_np(errno));
+        return EXIT_FAILURE;
+    }
+    result = check_run(&options, &a->check_options);
+    if (!a->state)
+        (void)nftw(temporary, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return result;
+}
+
+/* ---- arguments ---- */
+
+static int path_argument(char **ret, const char *option, const char *path)
+{
+    free(*ret);
+    *ret = realpath(path, NULL);
+    if (*ret)
+        return 0;
+    (void)fprintf(stderr, "mayfly-control: %s %s: %s\n", option, path, strerrordesc_np(errno));
+    return -errno;
+}
+
+static int arguments_read(int argc, char **argv, struct arguments *a)
+{
+    enum { PROJECT = 256, STATE, LIB, URL, DEV, COLOR, CHECK, JSON, NAMES, FUNCTION };
+    static const struct option options[] = {
+        {"project", required_argument, NULL, PROJECT},
+        {"state", required_argument, NULL, STATE},
+        {"lib", required_argument, NULL, LIB},
+        {"url", required_argument, NULL, URL},
+        {"dev", no_argument, NULL, DEV},
+        {"color", no_argument, NULL, COLOR},
+        {"check", no_argument, NULL, CHECK},
+        {"json", no_argument, NULL, JSON},
+        {"names", no_argument, NULL, NAMES},
+        {"function", required_argument, NULL, FUNCTION},
+        {NULL, 0, NULL, 0},
+    };
+    int option, r = 0;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1 && r == 0) {
+        switch (option) {
+        case PROJECT:
+            r = path_argument(&a->project, "--project", optarg);
+            break;
+        case STATE:
+            r = path_argument(&a->state, "--state", optarg);
+            break;
+        case LIB:
+            r = path_argument(&a->lib, "--lib", optarg);
+            break;
+        case URL:
+            a->url = optarg;
+            break;
+        case FUNCTION:
+            a->check_options.function = optarg;
+            break;
+        case DEV:
+            a->dev = true;
+            break;
+        case COLOR:
+            a->color = true;
+            break;
+        case CHECK:
+            a->check = true;
+            break;
+        case JSON:
+            a->check_options.json = true;
+            break;
+        case NAMES:
+            a->check_options.names = true;
+            break;
+        default:
+            r = -EINVAL;
+            break;
+        }
+    }
+    if (r < 0)
+        return r;
+    if (optind == argc && a->project && a->lib && (a->check || (a->state && a->url)))
+        return 0;
+    (void)fputs(usage_text, stderr);
+    return -EINVAL;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.project = NULL};
+    int result;
+
+    log_init("control", LOG_LEVEL_INFO);
+    if (arguments_read(argc, argv, &a) < 0)
+        result = EXIT_USAGE;
+    else if (a.check)
+        result = check(&a);
+    else if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        result = EXIT_FAILURE;
+    else
+        result = serve(&a);
+    free(a.project);
+    free(a.state);
+    free(a.lib);
+    return result;
+}

@@ -1,0 +1,294 @@
+/* The steps of a load, in order: units, drafts, hashes, compilations, versions, routes. */
+
+#include "control/project.h"
+
+#include "control/draft.h"
+#include "control/words.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+struct project {
+    struct project_options options;
+    struct tree_cache *cache;
+    /* Programs of the last snapshot may still be started while the next one is being made known. */
+    char (*keys)[sizeof(((struct compile_job *)0)->key)];
+    size_t n_keys;
+};
+
+struct project *project_new(const struct project_options *options)
+{
+    struct project *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->options = *options;
+    p->cache = tree_cache_new();
+    return p->cache ? p : project_free(p);
+}
+
+struct project *project_free(struct project *p)
+{
+    if (p) {
+        (void)tree_cache_free(p->cache);
+        free(p->keys);
+        free(p);
+    }
+    return NULL;
+}
+
+/* ---- versions ---- */
+
+static void digest_env(struct digest *digest, char *const *env)
+{
+    for (; env && *env; env++)
+        digest_str(digest, slice_str(*env));
+    digest_str(digest, SLICE_LIT(""));
+}
+
+/* The code and what was said of the function, but not where either lies: the same project has the
+ * same versions on another machine. A broken function differs from what it becomes when it is
+ * mended from outside, by installing a compiler say. */
+static int version_make(struct draft *d)
+{
+    uint8_t hash[TREE_HASH_SIZE];
+    struct digest digest;
+    int r;
+
+    digest_begin(&digest);
+    digest_str(&digest, SLICE_LIT("version 1"));
+    digest_str(&digest, slice(d->unit->hash, sizeof(d->unit->hash)));
+    digest_str(&digest, slice_str(d->f.name));
+    digest_str(&digest, slice_str(d->f.handler));
+    digest_u64(&digest, d->f.isolation);
+    digest_str(&digest, slice(&d->f.limits, sizeof(d->f.limits)));
+    digest_env(&digest, d->unit->config->defaults.env);
+    digest_env(&digest, d->config ? d->config->settings.env : NULL);
+    digest_str(&digest, slice_str(d->f.broken));
+    runtime_digest(d, &digest);
+    r = digest_end(&digest, hash);
+    if (r == 0)
+        digest_hex(hash, FUNCTION_VERSION_LEN / 2, d->f.version);
+    return r;
+}
+
+/* ---- compilations ---- */
+
+static void builds_prune(struct project *p, struct load *l)
+{
+    size_t n = p->n_keys + l->n_jobs;
+    _cleanup_free_ const char **keys = calloc(n + 1, sizeof(*keys));
+    void *kept = calloc((size_t)l->n_jobs + 1, sizeof(*p->keys));
+
+    if (!keys || !kept) {
+        free(kept);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        keys[i] = i < p->n_keys ? p->keys[i] : l->jobs[i - p->n_keys].key;
+    compile_prune(p->options.state, keys, n);
+    free(p->keys);
+    p->keys = kept;
+    p->n_keys = l->n_jobs;
+    for (uint32_t i = 0; i < l->n_jobs; i++)
+        memcpy(p->keys[i], l->jobs[i].key, sizeof(l->jobs[i].key));
+}
+
+static int drafts_build(struct project *p, struct load *l)
+{
+    const struct project_options *o = &p->options;
+    struct compile_context ctx = {.state = o->state,
+                                  .lib = o->lib,
+                                  .progress = o->progress,
+                                  .idle = o->idle,
+                                  .idle_ctx = o->idle_ctx};
+    int r = 0;
+
+    for (uint32_t i = 0; i < l->n_units && r == 0; i++)
+        r = tree_hash(l->cache, l->units[i]->dir, o->state, l->units[i]->hash, l->err);
+    if (r < 0)
+        return r;
+    for (uint32_t i = 0; i < l->n_drafts && r == 0; i++)
+        r = runtime_prepare(l, &l->drafts[i]);
+    if (r == 0)
+        r = compile_run(l->jobs, l->n_jobs, &ctx);
+    for (uint32_t i = 0; i < l->n_drafts && r == 0; i++) {
+        r = runtime_finish(&l->drafts[i]);
+        if (r == 0)
+            r = version_make(&l->drafts[i]);
+        if (r == 0)
+            r = runtime_env(l, &l->drafts[i]);
+    }
+    if (r == -ECANCELED)
+        return error_set(l->err, r, "the load was broken off");
+    return r < 0 ? error_set(l->err, r, "out of memory") : 0;
+}
+
+/* ---- routes ---- */
+
+static int route_add(struct snapshot *s, const struct unit *u, const char *method,
+                     const char *pattern, const char *origin, struct error *err)
+{
+    struct route *route = &s->routes[s->n_routes];
+    struct slice none, parsed;
+    struct error why = ERROR_NULL;
+    bool root = strcmp(pattern, "/") == 0 && u->prefix[0];
+
+    *route = (struct route){.method = method ? slice_dup(slice_str(method)) : NULL,
+                            .origin = slice_dup(slice_str(origin)),
+                            .project = slice_dup(slice_str(u->rel))};
+    if (asprintf(&route->pattern, "%s%s", u->prefix, root ? "" : pattern) < 0)
+        route->pattern = NULL;
+    s->n_routes++;
+    if (!route->origin || !route->project || !route->pattern || (method && !route->method))
+        return error_set(err, -ENOMEM, "out of memory");
+    /* With the prefix before it, or from a file's name, it has not been checked yet. */
+    if (route_parse(slice_str(route->pattern), &none, &parsed, &why) < 0)
+        return error_set(err, -EINVAL, "%s: %s", origin, why.text);
+    return 0;
+}
+
+/* A function by the name that its own project knows it by, or by its full name. */
+static const struct draft *draft_find(const struct load *l, const struct unit *u, const char *name)
+{
+    _cleanup_free_ char *full = unit_path(u, name);
+
+    for (uint32_t i = 0; i < l->n_drafts; i++) {
+        const struct draft *d = &l->drafts[i];
+
+        if (d->unit == u &&
+            (strcmp(d->f.name, name) == 0 || (d->api && full && strcmp(d->f.name, full) == 0)))
+            return d;
+    }
+    for (uint32_t i = 0; i < l->n_drafts; i++) {
+        if (strcmp(l->drafts[i].f.name, name) == 0)
+            return &l->drafts[i];
+    }
+    return NULL;
+}
+
+static int config_routes_add(struct load *l, struct unit *u, struct snapshot *s)
+{
+    for (uint32_t i = 0; i < u->config->n_routes; i++) {
+        const struct config_route *c = &u->config->routes[i];
+        const struct draft *d = c->function ? draft_find(l, u, c->function) : NULL;
+        char origin[4096 + 16];
+        int r;
+
+        (void)snprintf(origin, sizeof(origin), "%s:%u", u->label, c->line);
+        if (c->function && !d) {
+            const char *nearest = l->n_drafts == 0
+                                      ? NULL
+                                      : words_nearest(c->function, &l->drafts[0].f.name,
+                                                      l->n_drafts, sizeof(*l->drafts));
+
+            return error_set(
+                l->err, -ENOENT, "%s: route \"%s%s%s\": there is no function \"%s\"%s%s%s", origin,
+                c->method ? c->method : "", c->method ? " " : "", c->pattern, c->function,
+                nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+        }
+        r = route_add(s, u, c->method, c->pattern, origin, l->err);
+        if (r < 0)
+            return r;
+        s->routes[s->n_routes - 1].builtin = c->builtin;
+        s->routes[s->n_routes - 1].function = d ? (uint32_t)(d - l->drafts) : 0;
+    }
+    return 0;
+}
+
+static int draft_routes_add(struct load *l, uint32_t index, struct snapshot *s)
+{
+    const struct draft *d = &l->drafts[index];
+    char origin[4096 + 16];
+    int r = 0;
+
+    for (unsigned i = 0; d->api && i < d->api->n_patterns && r == 0; i++) {
+        r = route_add(s, d->unit, NULL, d->api->patterns[i], d->origin, l->err);
+        s->routes[s->n_routes - 1].function = index;
+    }
+    for (uint32_t i = 0; d->config && i < d->config->n_routes && r == 0; i++) {
+        const struct config_route *c = &d->config->routes[i];
+
+        (void)snprintf(origin, sizeof(origin), "%s:%u", d->unit->label, c->line);
+        r = route_add(s, d->unit, c->method, c->pattern, origin, l->err);
+        s->routes[s->n_routes - 1].function = index;
+    }
+    return r;
+}
+
+static int routes_make(struct load *l, struct snapshot *s)
+{
+    size_t n = 0;
+    int r = 0;
+
+    for (uint32_t i = 0; i < l->n_units; i++)
+        n += l->units[i]->config->n_routes;
+    for (uint32_t i = 0; i < l->n_drafts; i++)
+        n += (l->drafts[i].api ? l->drafts[i].api->n_patterns : 0) +
+             (l->drafts[i].config ? l->drafts[i].config->n_routes : 0);
+    if (n > SNAPSHOT_ROUTES_MAX)
+        return error_set(l->err, -E2BIG, "%s: more than %d routes", l->options->dir,
+                         SNAPSHOT_ROUTES_MAX);
+    s->routes = calloc(n + 1, sizeof(*s->routes));
+    if (!s->routes)
+        return error_set(l->err, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < l->n_units && r == 0; i++)
+        r = config_routes_add(l, l->units[i], s);
+    for (uint32_t i = 0; i < l->n_drafts && r == 0; i++)
+        r = draft_routes_add(l, i, s);
+    return r;
+}
+
+/* ---- all ---- */
+
+/* The drafts' functions move over; their indices stay. */
+static int snapshot_fill(struct load *l, struct snapshot *s)
+{
+    int r = routes_make(l, s);
+
+    if (r < 0)
+        return r;
+    if (l->n_drafts == 0 && s->n_routes == 0)
+        return error_set(l->err, -ENOENT,
+                         "%s: declares no function; add one to \"functions\" or below api/",
+                         l->units[0]->label);
+    s->functions = calloc((size_t)l->n_drafts + 1, sizeof(*s->functions));
+    if (!s->functions)
+        return error_set(l->err, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < l->n_drafts; i++) {
+        s->functions[i] = l->drafts[i].f;
+        l->drafts[i].f = (struct function){0};
+    }
+    s->n_functions = l->n_drafts;
+    r = snapshot_index(s, l->err);
+    return r == -ENOMEM ? error_set(l->err, r, "out of memory") : r;
+}
+
+int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err)
+{
+    struct load l = {.options = &p->options, .cache = p->cache, .err = err};
+    struct snapshot *s = snapshot_new();
+    int r;
+
+    if (!s)
+        return error_set(err, -ENOMEM, "out of memory");
+    s->generation = generation;
+    s->dev = p->options.dev;
+    tree_cache_begin(p->cache);
+    r = units_load(&l);
+    if (r == 0)
+        r = drafts_make(&l);
+    if (r == 0)
+        r = drafts_build(p, &l);
+    if (r == 0)
+        r = snapshot_fill(&l, s);
+    if (r == 0)
+        builds_prune(p, &l);
+    load_deinit(&l);
+    if (r < 0) {
+        (void)snapshot_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}

@@ -1,0 +1,32 @@
+#pragma once
+
+/* A project's folder becomes a snapshot: mayfly.json and the files below api/ are read, included
+ * projects too, C files compiled, versions computed. What is wrong with one function makes only
+ * that one broken; what is wrong with a file, or between two, refuses the load.
+ *
+ * Context: blocks while it reads and compiles; see idle. */
+
+#include "base/error.h"
+#include "model/snapshot.h"
+
+#define PROJECT_UNITS_MAX 64 /* the project and what it includes */
+
+/* Borrowed for the life of the project. Paths are absolute. */
+struct project_options {
+    const char *dir;
+    const char *state;
+    const char *lib;
+    const char *url;
+    bool dev;
+    bool progress;          /* stderr is a terminal: show what takes long */
+    int (*idle)(void *ctx); /* see compile.h */
+    void *idle_ctx;
+};
+
+struct project;
+
+struct project *project_new(const struct project_options *options); /* NULL without memory */
+struct project *project_free(struct project *p);
+
+/* Returns 0, or a negative errno with *err for the author: then *ret is untouched. */
+int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err);

@@ -1,0 +1,50 @@
+#pragma once
+
+/* What a handler names: a file, what is to be called in it, and the runtime that can. One table of
+ * file endings serves the handlers of mayfly.json and the files below api/. */
+
+#include "base/error.h"
+#include "model/function.h"
+
+enum target_kind {
+    TARGET_PYTHON,
+    TARGET_SOURCE, /* a C file to be compiled */
+    TARGET_SHARED, /* a prebuilt shared object */
+    TARGET_NODE,
+    TARGET_EXEC,
+};
+
+struct target_rule {
+    const char *ending;
+    enum target_kind kind;
+    enum runtime runtime;
+    /* Finds what a file below api/ offers; NULL: it offers `symbol`. */
+    bool (*find)(struct slice source, struct slice *ret_name);
+    const char *symbol;
+};
+
+struct target {
+    enum target_kind kind;
+    enum runtime runtime;
+    char *file; /* as the handler wrote it, with its ending: relative to the project or absolute */
+    char *symbol; /* NULL for exec */
+};
+
+void target_deinit(struct target *t);
+
+/* Finds the file of "path/to/file.name", or of a program's path, in the folder. runtime is an enum
+ * runtime, or -1: whatever the file is. Returns 0, -ENOMEM, or -ENOENT or -EINVAL with an *err for
+ * the author. */
+int target_find(const char *dir, const char *handler, int runtime, struct target *ret,
+                struct error *err);
+
+/* The rule for a file below api/, or NULL if its ending has none or it offers nothing: then it may
+ * still be a program. ret_symbol is a new string. */
+const struct target_rule *target_rule_find(const char *dir, const char *file, char **ret_symbol);
+
+/* "Makes a path": a new string of both with '/' between them; NULL without memory. */
+char *path_join(const char *dir, const char *file);
+
+/* Whether it is a file that this process may execute. */
+bool path_is_program(const char *path);
+bool path_is_file(const char *path);
