@@ -54,21 +54,29 @@ enum cli_exit api_fail(const struct cli *cli, int r, const struct error *err)
     return cli_fail(cli, CLI_FAILURE, NULL, "%s", err->text);
 }
 
-enum cli_exit api_get(const struct cli *cli, const char *state, const char *target, json_t **ret)
+static int ask(const char *state, const char *target, struct answer *answer, struct error *err)
 {
     struct client_request request = {
         .state = state, .method = "GET", .target = target, .timeout_ms = API_TIMEOUT_MS};
+    struct client_sink sink = {.on_head = on_head, .on_data = on_data, .ctx = answer};
+    int r;
+
+    r = client_call(&request, &sink, err);
+    if (r < 0 && err->text[0] == '\0') {
+        return error_set_errno(err, r, "the daemon's answer");
+    }
+    return r;
+}
+
+enum cli_exit api_get(const struct cli *cli, const char *state, const char *target, json_t **ret)
+{
     struct answer answer = {.body = BUF_INIT(API_ANSWER_MAX)};
-    struct client_sink sink = {.on_head = on_head, .on_data = on_data, .ctx = &answer};
     struct error err = ERROR_NULL;
     enum cli_exit code = CLI_OK;
     int r;
 
-    r = client_call(&request, &sink, &err);
+    r = ask(state, target, &answer, &err);
     if (r != CLIENT_E_OK) {
-        if (err.text[0] == '\0') {
-            (void)error_set_errno(&err, r, "the daemon's answer");
-        }
         code = api_fail(cli, r, &err);
     } else if (answer.status != 200) {
         code = cli_fail(cli, answer.status == 404 ? CLI_NOT_FOUND : CLI_FAILURE,
@@ -79,6 +87,22 @@ enum cli_exit api_get(const struct cli *cli, const char *state, const char *targ
     }
     buf_deinit(&answer.body);
     return code;
+}
+
+int api_look(const char *state, const char *target, json_t **ret)
+{
+    struct answer answer = {.body = BUF_INIT(API_ANSWER_MAX)};
+    struct error err = ERROR_NULL;
+    int r;
+
+    *ret = NULL;
+    r = ask(state, target, &answer, &err);
+    if (r == CLIENT_E_OK && answer.status != 404) {
+        r = answer.status == 200 ? json_text_load(buf_slice(&answer.body), target, ret, &err)
+                                 : -EPROTO;
+    }
+    buf_deinit(&answer.body);
+    return r;
 }
 
 const char *api_string(const json_t *object, const char *key)

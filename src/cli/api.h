@@ -13,6 +13,10 @@ char *api_find(const struct cli *cli);
 /* GETs `target`. Returns CLI_OK with a reference in *ret, or what cli_fail() said. */
 enum cli_exit api_get(const struct cli *cli, const char *state, const char *target, json_t **ret);
 
+/* The same, but a missing document (404) is no failure: *ret is NULL then, and nothing is said of
+ * anything. Returns 0 or a result of client_call(). */
+int api_look(const char *state, const char *target, json_t **ret);
+
 /* A member that should be a string or a number, from foreign JSON: "" or 0 if it is not. */
 const char *api_string(const json_t *object, const char *key);
 /* The same for a terminal: control characters as \xHH. Never NULL, on the heap. */

@@ -135,9 +135,6 @@ static int call_write_head(const struct client_request *request, struct buf *out
         r = http_write_header_str(out, "Content-Type", "application/json");
         r = r ?: http_write_header_u64(out, "Content-Length", request->body.len);
     }
-    if (r == 0 && request->header) {
-        r = http_write_header_str(out, request->header, request->value);
-    }
     return r ?: http_write_head_end(out);
 }
 

@@ -6,7 +6,7 @@
 #include "base/slice.h"
 #include "http/http.h"
 
-#define CLIENT_HEAD_MAX (1024 * 1024) /* an answer's head: a record with its stack is in it */
+#define CLIENT_HEAD_MAX (64 * 1024) /* of an answer; a function's headers are in it */
 
 struct client_request {
     const char *state; /* the daemon's state folder */

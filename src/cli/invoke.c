@@ -16,12 +16,15 @@
 #define KEPT_MAX (64 * 1024 * 1024) /* of a body that --json repeats */
 #define TOLD_MAX (64 * 1024)        /* of an error's body that is explained */
 
+#define RECORD_TRIES   150
+#define RECORD_WAIT_US 20000
+
 struct invoke {
     struct cli *cli;
+    const char *state;
     unsigned status;
     char *outcome;    /* of Mayfly-Outcome; "" if the request came to no function */
     char *request_id; /* or "" */
-    char *record;     /* JSON, or NULL */
     struct buf kept;
     bool streams; /* the body goes to stdout at once */
     char last;    /* byte of the body */
@@ -38,14 +41,10 @@ static char *header(const struct http_head *head, const char *name)
 static void on_head(void *ctx, const struct http_head *head)
 {
     struct invoke *in = ctx;
-    struct slice value;
 
     in->status = head->status;
     in->outcome = header(head, "Mayfly-Outcome");
     in->request_id = header(head, "Mayfly-Request-Id");
-    if (http_head_find(head, "Mayfly-Record", &value)) {
-        in->record = cli_check(slice_dup(value));
-    }
     /* Of what is no answer of the function's, only its text is told. */
     in->streams = !in->cli->json && in->outcome[0] != '\0';
     in->kept = BUF_INIT(in->cli->json ? KEPT_MAX : TOLD_MAX);
@@ -68,7 +67,23 @@ static int on_data(void *ctx, struct slice data)
     return buf_append(&in->kept, data.base, MIN(data.len, room));
 }
 
-/* ---- the record for people ---- */
+/* ---- the record ---- */
+
+/* The record is there when the worker's end has been seen, a moment after its answer. NULL without
+ * one. */
+static json_t *fetch_record(const struct invoke *in)
+{
+    _cleanup_free_ char *target = cli_printf("/api/v1/records/%s", in->request_id);
+    json_t *record = NULL;
+
+    for (int i = 0; i < RECORD_TRIES && in->request_id[0]; i++) {
+        if (api_look(in->state, target, &record) != CLIENT_E_OK || record) {
+            return record;
+        }
+        (void)usleep(RECORD_WAIT_US);
+    }
+    return NULL;
+}
 
 static void print_number(const char *name, double value)
 {
@@ -157,40 +172,45 @@ static const char *outcome_hint(enum cli_exit code)
     }
 }
 
-/* "ValueError: no such item", then its stack, from the body of an unhandled error. */
-static enum cli_exit tell_failure(const struct invoke *in, enum cli_exit code, const json_t *record)
+static void print_stack(const json_t *stack)
 {
-    const char *why = api_string(record, "error");
-    json_t *error = NULL;
-    json_t *stack;
     json_t *line;
     size_t i;
 
-    if (json_text_load(buf_slice(&in->kept), "answer", &error, NULL) == 0 &&
-        *api_string(error, "errorType")) {
-        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s: %s: %s", in->cli->operands[0],
-                       in->outcome, api_string(error, "errorType"),
-                       api_string(error, "errorMessage"));
-    } else if (*why || in->outcome[0]) {
-        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s%s%s", in->cli->operands[0],
-                       in->outcome, *why ? ": " : "", why);
-    } else {
-        struct slice text = buf_slice(&in->kept);
-
-        while (text.len > 0 && text.base[text.len - 1] == '\n') {
-            text.len--;
-        }
-        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %u %s: %.*s", in->cli->operands[0],
-                       in->status, http_reason(in->status), SLICE_ARG(text));
-    }
-    stack = json_object_get(error, "stackTrace");
-    json_array_foreach(stack, i, line)
+    json_array_foreach((json_t *)stack, i, line)
     {
         if (json_is_string(line)) {
             (void)fputs("  ", stderr);
             text_quoted(stderr, slice_str(json_string_value(line)));
             (void)fputc('\n', stderr);
         }
+    }
+}
+
+/* "f: error: ValueError: no such item" and its stack, by what the answer or the record tell. */
+static enum cli_exit tell_failure(const struct invoke *in, enum cli_exit code, const json_t *record)
+{
+    const char *name = in->cli->operands[0];
+    const char *what = in->outcome[0] ? in->outcome : http_reason(in->status);
+    const char *why = api_string(record, "error");
+    json_t *error = NULL;
+
+    if (json_text_load(buf_slice(&in->kept), "answer", &error, NULL) == 0 &&
+        *api_string(error, "errorType")) {
+        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s: %s: %s", name, what,
+                       api_string(error, "errorType"), api_string(error, "errorMessage"));
+        print_stack(json_object_get(error, "stackTrace"));
+    } else if (*why || in->outcome[0]) {
+        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s%s%s", name, what,
+                       *why ? ": " : "", why);
+    } else {
+        struct slice text = buf_slice(&in->kept);
+
+        while (text.len > 0 && text.base[text.len - 1] == '\n') {
+            text.len--;
+        }
+        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s: %.*s", name, what,
+                       SLICE_ARG(text));
     }
     json_decref(error);
     return code;
@@ -220,13 +240,20 @@ static void print_json(const struct invoke *in, enum cli_exit code, json_t *reco
     buf_deinit(&quoted);
 }
 
-static enum cli_exit report(struct invoke *in)
+/* `broken`: what is wrong with the answer, if it did not come whole. */
+static enum cli_exit report(struct invoke *in, const struct error *broken)
 {
-    enum cli_exit code = outcome_exit(in);
-    json_t *record = NULL;
+    bool verbose = cli_flag(in->cli, "verbose");
+    bool wanted = in->cli->json || verbose || broken;
+    json_t *record = wanted ? fetch_record(in) : NULL;
+    enum cli_exit code;
 
-    if (in->record) { /* one that is not JSON is as good as none */
-        (void)json_text_load(slice_str(in->record), "record", &record, NULL);
+    if (broken && record) { /* its head still said that all was well */
+        in->outcome = cli_printf("%s", api_string(record, "outcome"));
+    }
+    code = outcome_exit(in);
+    if (broken && (code == CLI_OK || !record)) {
+        return cli_fail(in->cli, CLI_FAILURE, NULL, "%s", broken->text);
     }
     if (in->cli->json) {
         print_json(in, code, record);
@@ -237,13 +264,10 @@ static enum cli_exit report(struct invoke *in)
         (void)fputc('\n', stdout);
     }
     (void)fflush(stdout);
-    if (cli_flag(in->cli, "verbose")) {
-        if (record) {
-            print_record(record);
-        } else {
-            (void)fprintf(stderr, "request_id %s, outcome %s, status %u\n", in->request_id,
-                          in->outcome, in->status);
-        }
+    if (verbose && record) {
+        print_record(record);
+    } else if (verbose) {
+        (void)fprintf(stderr, "no record of request %s\n", in->request_id);
     }
     if (code != CLI_OK) {
         code = tell_failure(in, code, record);
@@ -268,8 +292,7 @@ enum cli_exit command_invoke(struct cli *cli)
     const char *timeout = cli_value(cli, "timeout");
     struct invoke in = {.cli = cli};
     struct client_sink sink = {.on_head = on_head, .on_data = on_data, .ctx = &in};
-    struct client_request request = {
-        .method = "POST", .header = "Mayfly-Want-Record", .value = "1"};
+    struct client_request request = {.method = "POST"};
     struct error err = ERROR_NULL;
     enum cli_exit code;
     struct buf event;
@@ -288,16 +311,16 @@ enum cli_exit command_invoke(struct cli *cli)
         return code;
     }
     request.body = buf_slice(&event);
-    request.state = api_find(cli);
-    if (!request.state) {
+    request.state = in.state = api_find(cli);
+    if (!in.state) {
         return CLI_UNREACHABLE;
     }
     r = client_call(&request, &sink, &err);
-    if (r != CLIENT_E_OK) {
-        if (err.text[0] == '\0') {
-            (void)error_set_errno(&err, r, "the answer");
-        }
-        return api_fail(cli, r, &err);
+    if (r < 0 && err.text[0] == '\0') {
+        (void)error_set_errno(&err, r, "the answer");
     }
-    return report(&in);
+    if (r == CLIENT_E_OK) {
+        return report(&in, NULL);
+    }
+    return r == -EPROTO && in.request_id ? report(&in, &err) : api_fail(cli, r, &err);
 }

@@ -13,11 +13,13 @@ from lib.daemon import run_cli
 
 
 class Played:
-    """Listens as a daemon would. Gives each connection the same answer, in the pieces it is made of."""
+    """Listens as a daemon would. Gives each connection the same answer, in the pieces it is made of;
+    to a question for a record, the next one of `records`, or 404."""
 
-    def __init__(self, *pieces):
+    def __init__(self, *pieces, records=()):
         self.state = tempfile.mkdtemp(prefix="mft.")
         self.pieces = pieces
+        self.records = list(records)
         self.requests = []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.state + "/mayfly.sock")
@@ -31,9 +33,14 @@ class Played:
             except OSError:
                 return
             with connection:
-                self.requests.append(self.read(connection))
+                request = self.read(connection)
+                pieces = self.pieces
+                if request.startswith(b"GET /api/v1/records/"):
+                    pieces = [self.records.pop(0) if self.records else answer(b"", "404 Not Found")]
+                else:
+                    self.requests.append(request)
                 try:
-                    for piece in self.pieces:
+                    for piece in pieces:
                         if callable(piece):
                             piece()
                         else:
@@ -69,8 +76,8 @@ class Played:
 def played():
     made = []
 
-    def play(*pieces):
-        made.append(Played(*pieces))
+    def play(*pieces, **more):
+        made.append(Played(*pieces, **more))
         return made[-1]
 
     yield play
@@ -134,7 +141,6 @@ def test_event(played, arguments, stdin, event):
     assert daemon.cli("invoke", "api/x y", *arguments, input=stdin).returncode == 0
     head, body = daemon.requests[0].split(b"\r\n\r\n", 1)
     assert head.split(b"\r\n")[0] == b"POST /api/v1/functions/api%2Fx%20y/invoke HTTP/1.1"
-    assert b"Mayfly-Want-Record: 1" in head
     assert body.decode() == event
 
 
@@ -191,7 +197,9 @@ RECORD = {"request_id": "0192", "function": "f", "start_us": 1, "run_ns": 123456
 
 
 def test_verbose(played):
-    daemon = played(answer(b"out", Mayfly_Outcome="ok", Mayfly_Record=json.dumps(RECORD)))
+    not_yet = answer(b"", "404 Not Found")
+    daemon = played(answer(b"out", Mayfly_Outcome="ok", Mayfly_Request_Id="0192"),
+                    records=[not_yet, not_yet, answer(RECORD), answer(RECORD)])
     done = daemon.cli("invoke", "f", "-v")
     assert (done.returncode, done.stdout) == (0, "out")
     lines = {line.split()[0]: line.split()[1:] for line in done.stderr.splitlines() if line}
@@ -204,10 +212,23 @@ def test_verbose(played):
     assert (told["body"], told["record"]) == ("out", RECORD)
 
 
-def test_verbose_without_a_record(played):
-    daemon = played(answer(b"", Mayfly_Outcome="ok", Mayfly_Request_Id="77", Mayfly_Record="{nonsense"))
-    assert daemon.cli("invoke", "f", "-v").stderr == "request_id 77, outcome ok, status 200\n"
+@pytest.mark.parametrize("record", [answer(b"", "500 No"), answer(b"{nonsense"), b""])
+def test_verbose_without_a_record(played, record):
+    daemon = played(answer(b"", Mayfly_Outcome="ok", Mayfly_Request_Id="77"), records=[record, record])
+    done = daemon.cli("invoke", "f", "-v")
+    assert (done.returncode, done.stderr) == (0, "no record of request 77\n")
     assert json.loads(daemon.cli("invoke", "f", "--json").stdout)["record"] is None
+
+
+def test_answer_that_is_broken_off(played):
+    head = b"HTTP/1.1 200 OK\r\nMayfly-Outcome: ok\r\nMayfly-Request-Id: 7\r\nContent-Length: 9\r\n\r\nhalf"
+    record = {"outcome": "timeout", "error": "Timeout after 3.00 s"}
+    done = played(head, records=[answer(record)]).cli("invoke", "f")
+    assert (done.returncode, done.stdout) == (7, "half")
+    assert "mayfly: invoke: f: timeout: Timeout after 3.00 s" in done.stderr
+    done = played(head, records=[answer({"outcome": "ok"})]).cli("invoke", "f")
+    assert done.returncode == 1
+    assert "broke off" in done.stderr
 
 
 def process(kind, pid, function="f", **more):
