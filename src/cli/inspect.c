@@ -124,7 +124,8 @@ enum cli_exit command_inspect(struct cli *cli)
         return cli_fail(cli, CLI_NOT_FOUND, "`mayfly inspect` lists them", "no function %s", name);
     }
     if (cli->json) {
-        (void)json_dumpf(functions, stdout, JSON_COMPACT);
+        (void)json_object_del(answer, "processes");
+        (void)json_dumpf(answer, stdout, JSON_COMPACT);
         (void)fputc('\n', stdout);
     } else {
         print_functions(cli, functions, json_object_get(answer, "processes"));

@@ -278,7 +278,7 @@ def test_inspect(played):
     rows = [line.split() for line in daemon.cli("inspect").stdout.splitlines()]
     assert rows[1:] == [["f", "00", "python", "request", "1", "0", "1"], ["g", "00", "python", "request", "0", "0", "0"]]
     assert daemon.cli("inspect", "--names").stdout == "f\ng\n"
-    assert json.loads(daemon.cli("inspect", "g", "--json").stdout) == functions[1:]
+    assert json.loads(daemon.cli("inspect", "g", "--json").stdout) == {"functions": functions[1:]}
     assert daemon.cli("inspect", "h").returncode == 3
 
 
