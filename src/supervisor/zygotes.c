@@ -196,6 +196,7 @@ static int introduce(struct zygote *z, int channel_consume)
                              .n_fds = 2,
                              .fds = {channel_consume, -1, -1, -1},
                              .zygote_started = {.zygote = z->id,
+                                                .pid = (uint64_t)z->process.pid,
                                                 .function = slice_str(z->function),
                                                 .version = slice_str(z->version)}};
 

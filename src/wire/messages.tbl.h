@@ -9,7 +9,7 @@
 MSG(SNAPSHOT, snapshot, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: sealed memfd, model/snapshot.h */
 MSG(CONTROL_LINK, control_link, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: a channel to control */
 MSG(ZYGOTE_STARTED, zygote_started, SUPERVISOR, GATEWAY, 2, /* fds: channel, its stdout+stderr */
-    F(u64, zygote) F(str, function) F(str, version))
+    F(u64, zygote) F(u64, pid) F(str, function) F(str, version))
 MSG(ZYGOTE_READY, zygote_ready, SUPERVISOR, GATEWAY, 0, F(u64, zygote) F(u64, init_ns))
 MSG(ZYGOTE_ENDED, zygote_ended, SUPERVISOR, GATEWAY, 0, /* loaded: whether it ever was ready */
     F(u64, zygote) F(u32, loaded) F(u32, status) F(str, error))

@@ -1,0 +1,71 @@
+#include "gateway/gateway.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* Random bytes by the page: one system call serves many requests. */
+static void random_bytes(uint8_t *dst, size_t n)
+{
+    static uint8_t pool[1024];
+    static size_t left;
+
+    assert(n <= sizeof(pool));
+    if (left < n) {
+        for (size_t got = 0; got < sizeof(pool);) {
+            ssize_t r = getrandom(pool + got, sizeof(pool) - got, 0);
+
+            got += (size_t)MAX(r, 0); /* only a signal can interrupt it */
+        }
+        left = sizeof(pool);
+    }
+    left -= n;
+    memcpy(dst, pool + left, n);
+}
+
+static char *write_hex(char *dst, const uint8_t *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        *dst++ = digits[bytes[i] >> 4];
+        *dst++ = digits[bytes[i] & 15];
+    }
+    return dst;
+}
+
+/* RFC 9562 version 7: 48 bits of milliseconds, so that ids sort by time. */
+void request_id_make(uint64_t wall_us, char dst[static REQUEST_ID_LEN + 1])
+{
+    static const size_t groups[] = {4, 2, 2, 2, 6};
+    uint64_t ms = wall_us / 1000;
+    uint8_t id[16];
+    size_t at = 0;
+
+    random_bytes(id + 6, 10);
+    for (int i = 0; i < 6; i++)
+        id[i] = (uint8_t)(ms >> (40 - 8 * i));
+    id[6] = (uint8_t)(0x70 | (id[6] & 0x0f));
+    id[8] = (uint8_t)(0x80 | (id[8] & 0x3f));
+    for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+        if (i > 0)
+            *dst++ = '-';
+        dst = write_hex(dst, id + at, groups[i]);
+        at += groups[i];
+    }
+    *dst = '\0';
+}
+
+void trace_parent_make(char dst[static TRACE_PARENT_LEN + 1])
+{
+    uint8_t ids[24];
+
+    random_bytes(ids, sizeof(ids));
+    ids[0] |= 1; /* all zero is not allowed */
+    ids[16] |= 1;
+    memcpy(dst, "00-", 3);
+    dst = write_hex(dst + 3, ids, 16);
+    *dst++ = '-';
+    dst = write_hex(dst, ids + 16, 8);
+    memcpy(dst, "-01", 4);
+}

@@ -1,0 +1,415 @@
+#include "gateway/gateway.h"
+
+#include "base/sm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD_BYTES_MAX (2 * 1024 * 1024) /* the client's head is bounded far below */
+#define BODY_BYTES_MAX (BODY_WINDOW + 4 * READ_BYTES + 1024 * 1024)
+
+static const struct sm_state invocation_states[_INVOCATION_STATE_MAX] = {
+    [INVOCATION_QUEUED] = {"queued", SM_TO(INVOCATION_RUNNING) | SM_TO(INVOCATION_DONE)},
+    [INVOCATION_RUNNING] = {"running", SM_TO(INVOCATION_ANSWERING) | SM_TO(INVOCATION_EXPIRING) |
+                                           SM_TO(INVOCATION_ENDING)},
+    [INVOCATION_ANSWERING] = {"answering", SM_TO(INVOCATION_EXPIRING) | SM_TO(INVOCATION_ENDING)},
+    [INVOCATION_EXPIRING] = {"expiring", SM_TO(INVOCATION_ENDING)},
+    [INVOCATION_ENDING] = {"ending", SM_TO(INVOCATION_DONE)},
+    [INVOCATION_DONE] = {"done", 0},
+};
+
+static bool is_over(const struct invocation *inv)
+{
+    return inv->state == INVOCATION_ENDING || inv->state == INVOCATION_DONE;
+}
+
+/* ---- the record ---- */
+
+static struct slice cut(const char *s)
+{
+    return slice_str(s ? s : "");
+}
+
+static void write_record(struct invocation *inv)
+{
+    const struct usage none = {0}, *u = inv->worker ? &inv->worker->usage : &none;
+    struct record r = {
+        .request_id = slice_str(inv->id),
+        .function = slice_str(inv->pool->function->name),
+        .version = slice_str(inv->pool->function->version),
+        .method = slice_str(inv->method),
+        .path = cut(inv->path),
+        .error = cut(inv->error),
+        .stack = buf_len(&inv->error_json) > 0 ? buf_slice(&inv->error_json)
+                 : inv->worker                 ? buf_slice(&inv->worker->stack)
+                                               : SLICE_NULL,
+        .start_us = inv->arrived_wall_us,
+        .trigger = inv->trigger,
+        .outcome = inv->outcome,
+        .status = inv->status,
+        .cold = inv->cold,
+        .pid = inv->worker ? (uint64_t)inv->worker->process.pid : 0,
+        .exit_status = u->status,
+        .init_ns = inv->init_ns,
+        .total_ns = inv->answered_ns - inv->arrived_ns,
+        .user_us = u->user_us,
+        .system_us = u->system_us,
+        .memory_peak_bytes = u->memory_peak_bytes,
+        .memory_own_bytes = u->minor_faults * 4096,
+        .minor_faults = u->minor_faults,
+        .major_faults = u->major_faults,
+        .voluntary_switches = u->voluntary_switches,
+        .involuntary_switches = u->involuntary_switches,
+        .bytes_in = inv->bytes_in,
+        .bytes_out = inv->bytes_out,
+        .log_lines = inv->worker ? inv->worker->log_lines : 0,
+        .log_dropped = inv->worker ? inv->worker->log_dropped : 0,
+    };
+
+    if (inv->assigned_ns > 0) {
+        r.wait_ns = inv->assigned_ns - inv->arrived_ns - inv->init_ns;
+        r.run_ns = inv->answered_ns - inv->assigned_ns;
+    } else {
+        r.wait_ns = r.total_ns - MIN(r.total_ns, inv->init_ns);
+    }
+    journal_record(inv->gateway, &r);
+}
+
+/* ---- states ---- */
+
+void invocation_free(struct invocation *inv)
+{
+    list_remove(&inv->link);
+    buf_deinit(&inv->head);
+    buf_deinit(&inv->body);
+    buf_deinit(&inv->error_json);
+    free(inv->path);
+    free(inv->error);
+    free(inv);
+}
+
+/* The one place where an invocation ends: the slot goes back, the record is written. */
+static void enter_done(struct invocation *inv)
+{
+    struct gateway *g = inv->gateway;
+    uint64_t *completed;
+
+    assert(!inv->client);
+    write_record(inv);
+    if (inv->outcome == OUTCOME_OK) {
+        completed = counter_of(g, inv->pool->function->project);
+        if (completed)
+            (*completed)++;
+    }
+    if (inv->worker)
+        inv->worker->invocation = NULL;
+    inv->pool->n_invocations--;
+    list_remove(&inv->link);
+    list_add_last(&g->dead_invocations, &inv->link);
+    loop_task_put(g->loop, &g->bury);
+}
+
+static void on_end_grace(struct loop_timer *t)
+{
+    struct invocation *inv = container_of(t, struct invocation, timer);
+
+    worker_kill(inv->worker, SIGKILL); /* what did not leave by itself */
+}
+
+static void on_stack_grace(struct loop_timer *t)
+{
+    invocation_move(container_of(t, struct invocation, timer), INVOCATION_ENDING);
+}
+
+static void on_queue_timeout(struct loop_timer *t)
+{
+    invocation_fail(container_of(t, struct invocation, timer), OUTCOME_UNAVAILABLE, 503,
+                    "no worker became free within the function's queue_timeout");
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+    struct invocation *inv = container_of(t, struct invocation, timer);
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "Timeout after %.2f s",
+                   (double)inv->pool->function->limits.timeout_ms / 1000);
+    inv->outcome = OUTCOME_TIMEOUT;
+    inv->error = strdup(text);
+    invocation_move(inv, INVOCATION_EXPIRING);
+}
+
+/* The message for a client whose answer has not begun: in development with all that is known. */
+static void answer_failure(struct invocation *inv, struct client *c)
+{
+    bool dev = inv->gateway->served && inv->gateway->served->snapshot->dev;
+    struct slice stack = inv->worker ? buf_slice(&inv->worker->stack) : SLICE_NULL;
+    const char *retry = inv->status == 429 || inv->status == 503 ? "Retry-After: 1\r\n" : "";
+    char headers[192];
+
+    (void)snprintf(headers, sizeof(headers), "%sMayfly-Request-Id: %s\r\n%s%s%s", retry, inv->id,
+                   c->local ? "Mayfly-Outcome: " : "", c->local ? outcome_name(inv->outcome) : "",
+                   c->local ? "\r\n" : "");
+    if ((dev || c->local) && buf_len(&inv->error_json) > 0)
+        client_answer(c, inv->status, headers, "application/json", buf_slice(&inv->error_json));
+    else
+        client_answer_failure(c, inv->status, headers, outcome_name(inv->outcome),
+                              inv->error ? inv->error : "", slice_str(inv->id),
+                              dev || c->local ? stack : SLICE_NULL);
+}
+
+/* Answers the client, if there is one and its answer has not begun; breaks it off if it has. */
+static void settle_client(struct invocation *inv, bool begun)
+{
+    struct client *c = take_ptr(inv->client);
+
+    if (!c)
+        return;
+    c->invocation = NULL;
+    if (!begun)
+        answer_failure(inv, c);
+    else if (inv->outcome == OUTCOME_OK || inv->outcome == OUTCOME_ERROR)
+        client_end(c);
+    else
+        client_abort(c);
+}
+
+static void enter_ending(struct invocation *inv)
+{
+    bool ok = inv->outcome == OUTCOME_OK || inv->outcome == OUTCOME_ERROR;
+    struct worker *w = inv->worker;
+
+    inv->answered_ns = clock_now_ns();
+    log_pipe_drain(&w->out);
+    log_pipe_drain(&w->err);
+    settle_client(inv, inv->head_sent);
+    if (ok && w->usable_again) {
+        worker_measure(w);
+        invocation_move(inv, INVOCATION_DONE);
+        worker_move(w, WORKER_STANDBY);
+        return;
+    }
+    worker_move(w, WORKER_ENDING);
+    if (!ok)
+        worker_kill(w, SIGKILL);
+    (void)loop_timer_after(inv->gateway->loop, &inv->timer, END_GRACE_NS, on_end_grace);
+}
+
+void invocation_move(struct invocation *inv, enum invocation_state to)
+{
+    enum invocation_state from = inv->state;
+    struct loop *loop = inv->gateway->loop;
+
+    sm_move(invocation_states, &inv->state, to);
+    loop_timer_cancel(&inv->timer);
+    switch (to) {
+    case INVOCATION_RUNNING:
+        (void)loop_timer_after(loop, &inv->timer,
+                               inv->pool->function->limits.timeout_ms * NS_PER_MS, on_deadline);
+        break;
+    case INVOCATION_ANSWERING:
+        (void)loop_timer_at(loop, &inv->timer,
+                            inv->assigned_ns + inv->pool->function->limits.timeout_ms * NS_PER_MS,
+                            on_deadline);
+        break;
+    case INVOCATION_EXPIRING:
+        inv->status = inv->head_sent ? inv->status : 504;
+        worker_kill(inv->worker, SIGQUIT);
+        (void)loop_timer_after(loop, &inv->timer, STACK_GRACE_NS, on_stack_grace);
+        break;
+    case INVOCATION_ENDING:
+        enter_ending(inv);
+        break;
+    case INVOCATION_DONE:
+        if (from == INVOCATION_QUEUED) {
+            inv->answered_ns = clock_now_ns();
+            settle_client(inv, false);
+        }
+        enter_done(inv);
+        break;
+    case INVOCATION_QUEUED:
+    case _INVOCATION_STATE_MAX:
+        break;
+    }
+}
+
+/* ---- birth ---- */
+
+struct invocation *invocation_new(struct gateway *g, struct client *c, struct pool *pool,
+                                  enum trigger trigger, const struct http_head *head)
+{
+    struct invocation *inv = calloc(1, sizeof(*inv));
+
+    if (!inv)
+        return NULL;
+    list_init(&inv->link);
+    inv->gateway = g;
+    inv->pool = pool;
+    inv->trigger = trigger;
+    inv->arrived_ns = loop_now(g->loop);
+    inv->arrived_wall_us = clock_wall_us();
+    request_id_make(inv->arrived_wall_us, inv->id);
+    (void)snprintf(inv->method, sizeof(inv->method), "%.*s", SLICE_ARG(head->method));
+    inv->path = slice_dup(slice(head->path.base, MIN(head->path.len, 1024)));
+    inv->body_chunked = head->framing == HTTP_BODY_CHUNKED;
+    inv->upgrade_asked = head->upgrade;
+    inv->outcome = OUTCOME_OK;
+    buf_init(&inv->head, HEAD_BYTES_MAX);
+    buf_init(&inv->body, BODY_BYTES_MAX);
+    buf_init(&inv->error_json, STACK_BYTES_MAX);
+    inv->client = c;
+    c->invocation = inv;
+    pool->n_invocations++;
+    if (pool->function->limits.queue_timeout_ms > 0)
+        (void)loop_timer_after(g->loop, &inv->timer,
+                               pool->function->limits.queue_timeout_ms * NS_PER_MS,
+                               on_queue_timeout);
+    return inv;
+}
+
+/* ---- the request's body ---- */
+
+int invocation_body(struct invocation *inv, struct slice data)
+{
+    int r = 0;
+
+    inv->bytes_in += data.len;
+    if (is_over(inv))
+        return 0; /* answered already: the rest is read and dropped */
+    if (inv->body_chunked)
+        r = http_write_chunk_start(&inv->body, data.len);
+    if (r == 0)
+        r = buf_append_slice(&inv->body, data);
+    if (r == 0 && inv->body_chunked)
+        r = http_write_chunk_end(&inv->body);
+    if (r == 0 && inv->worker)
+        worker_pump_out(inv->worker);
+    return r;
+}
+
+int invocation_body_end(struct invocation *inv)
+{
+    int r;
+
+    inv->body_ended = true;
+    if (is_over(inv) || !inv->body_chunked)
+        return 0;
+    r = http_write_last_chunk(&inv->body);
+    if (r == 0 && inv->worker)
+        worker_pump_out(inv->worker);
+    return r;
+}
+
+/* ---- ends ---- */
+
+void invocation_fail(struct invocation *inv, enum outcome outcome, unsigned status,
+                     const char *error)
+{
+    if (is_over(inv))
+        return;
+    if (inv->state != INVOCATION_EXPIRING) { /* else it has its outcome */
+        inv->outcome = outcome;
+        if (!inv->head_sent)
+            inv->status = status;
+        if (!inv->error)
+            inv->error = strdup(error);
+    }
+    if (inv->state == INVOCATION_QUEUED)
+        pool_forget(inv->pool, inv);
+    invocation_move(inv, inv->state == INVOCATION_QUEUED ? INVOCATION_DONE : INVOCATION_ENDING);
+}
+
+void invocation_hangup(struct invocation *inv, enum outcome outcome, const char *error)
+{
+    if (inv->client) {
+        inv->client->invocation = NULL;
+        inv->client = NULL;
+    }
+    invocation_fail(inv, outcome, 0, error);
+}
+
+/* ---- the worker's side ---- */
+
+void invocation_assign(struct invocation *inv, struct worker *w)
+{
+    uint64_t deadline_ms;
+
+    inv->assigned_ns = clock_now_ns();
+    inv->worker = w;
+    w->invocation = inv;
+    worker_move(w, WORKER_BUSY);
+    invocation_move(inv, INVOCATION_RUNNING);
+    deadline_ms = clock_wall_us() / 1000 + inv->pool->function->limits.timeout_ms;
+    if (http_write_header_u64(&inv->head, "Mayfly-Deadline-Ms", deadline_ms) < 0 ||
+        http_write_head_end(&inv->head) < 0) {
+        invocation_fail(inv, OUTCOME_UNAVAILABLE, 503, "out of memory");
+        return;
+    }
+    http_parser_next(&w->parser);
+    w->parser.head_request = strcmp(inv->method, "HEAD") == 0;
+    worker_pump_out(w);
+}
+
+void invocation_on_head(struct invocation *inv, const struct http_head *head)
+{
+    bool dev = inv->gateway->served && inv->gateway->served->snapshot->dev;
+    struct client *c = inv->client;
+    struct slice error;
+
+    if (inv->state != INVOCATION_RUNNING)
+        return;
+    if (head->status == 101 && !inv->upgrade_asked) {
+        invocation_fail(inv, OUTCOME_BAD_REPLY, 502,
+                        "the function answered 101 to a request that asks for no upgrade");
+        return;
+    }
+    inv->status = head->status;
+    if (http_head_find(head, "mayfly-error", &error)) {
+        inv->outcome = OUTCOME_ERROR;
+        inv->capture_error = true;
+        inv->hide_error = !dev && !(c && c->local);
+        inv->error = strdup("the function raised an error");
+    }
+    invocation_move(inv, INVOCATION_ANSWERING);
+    if (!c || inv->hide_error)
+        return;
+    if (client_begin(c, head, inv) < 0) {
+        invocation_fail(inv, OUTCOME_BAD_REPLY, 502, "the answer's headers are too big");
+        return;
+    }
+    inv->head_sent = true;
+    if (head->status == 101)
+        client_tunnel(c);
+}
+
+void invocation_on_data(struct invocation *inv, struct slice data)
+{
+    inv->bytes_out += data.len;
+    if (inv->capture_error && buf_room(&inv->error_json) > 0)
+        (void)buf_append(&inv->error_json, data.base, MIN(data.len, buf_room(&inv->error_json)));
+    if (inv->state != INVOCATION_ANSWERING || !inv->client || inv->hide_error)
+        return;
+    if (client_data(inv->client, data) < 0)
+        client_abort(inv->client);
+}
+
+void invocation_on_end(struct invocation *inv)
+{
+    if (!is_over(inv) && inv->state != INVOCATION_EXPIRING)
+        invocation_move(inv, INVOCATION_ENDING);
+}
+
+void invocation_on_worker_lost(struct invocation *inv, const char *why)
+{
+    if (inv->state == INVOCATION_EXPIRING)
+        invocation_move(inv, INVOCATION_ENDING);
+    else
+        invocation_fail(inv, OUTCOME_CRASH, 502, why);
+}
+
+void invocation_on_worker_ended(struct invocation *inv)
+{
+    assert(inv->state == INVOCATION_ENDING);
+    invocation_move(inv, INVOCATION_DONE);
+}

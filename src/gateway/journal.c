@@ -1,0 +1,125 @@
+/* Records and log lines go to control in batches: one message carries many, and nothing waits for
+ * it. While control is away they are kept up to a ceiling; what is lost is counted and told. */
+
+#include "gateway/gateway.h"
+
+#include "model/record-json.h"
+
+#include <string.h>
+
+#define HELD_BYTES_MAX  (1024 * 1024)
+#define BATCH_BYTES_MAX 65536 /* fits a message */
+#define FLUSH_DELAY_NS  (20 * NS_PER_MS)
+
+static void on_flush(struct loop_timer *t)
+{
+    journal_flush(container_of(t, struct gateway, journal.flush));
+}
+
+static void flush_soon(struct gateway *g)
+{
+    struct journal *j = &g->journal;
+
+    if (buf_len(&j->records) > BATCH_BYTES_MAX / 2 || buf_len(&j->logs) > BATCH_BYTES_MAX / 2)
+        journal_flush(g);
+    else if (!loop_timer_is_armed(&j->flush))
+        (void)loop_timer_after(g->loop, &j->flush, FLUSH_DELAY_NS, on_flush);
+}
+
+/* Returns false when there is nobody to send to. */
+static bool send_batch(struct gateway *g, enum wire_type type, struct buf *b, uint32_t *n,
+                       uint64_t *lost)
+{
+    struct wire_message m = {.type = type};
+
+    if (buf_len(b) == 0 && *lost == 0)
+        return true;
+    if (!wire_is_open(&g->control) || wire_has_queued(&g->control))
+        return false;
+    if (type == WIRE_RECORDS)
+        m.records = (struct wire_records){.n = *n, .lost = *lost, .bytes = buf_slice(b)};
+    else
+        m.logs = (struct wire_logs){.n = *n, .lost = *lost, .bytes = buf_slice(b)};
+    links_send_control(g, &m);
+    buf_clear(b);
+    *n = 0;
+    *lost = 0;
+    return true;
+}
+
+void journal_flush(struct gateway *g)
+{
+    struct journal *j = &g->journal;
+    /* Lines first: in a terminal they stand before the request that they belong to. */
+    bool sent = send_batch(g, WIRE_LOGS, &j->logs, &j->n_logs, &j->lost_logs);
+
+    sent = send_batch(g, WIRE_RECORDS, &j->records, &j->n_records, &j->lost_records) && sent;
+    loop_timer_cancel(&j->flush);
+    if (!sent)
+        (void)loop_timer_after(g->loop, &j->flush, FLUSH_DELAY_NS, on_flush);
+}
+
+/* A batch must fit a message, so a full one is sent or, with nobody there, its successor lost. */
+static bool has_room(struct gateway *g, const struct buf *b, size_t n)
+{
+    if (buf_len(b) + n <= BATCH_BYTES_MAX)
+        return true;
+    journal_flush(g);
+    return buf_len(b) + n <= BATCH_BYTES_MAX;
+}
+
+static void keep_recent(struct gateway *g, const struct record *r)
+{
+    char **slot = &g->recent[g->next_recent];
+    struct buf b = BUF_INIT(256 * 1024);
+    struct jsonw w = JSONW_INIT(&b);
+
+    jsonw_object_begin(&w);
+    record_write_json(r, &w);
+    jsonw_object_end(&w);
+    g->next_recent = (g->next_recent + 1) % RECENT_RECORDS;
+    free(*slot);
+    *slot = jsonw_end(&w) == 0 ? slice_dup(buf_slice(&b)) : NULL;
+    buf_deinit(&b);
+}
+
+void journal_record(struct gateway *g, const struct record *r)
+{
+    struct journal *j = &g->journal;
+
+    if (r->trigger == TRIGGER_INVOKE)
+        keep_recent(g, r);
+    if (has_room(g, &j->records, 4096 + r->stack.len + r->error.len + r->path.len) &&
+        record_encode(r, &j->records) == 0)
+        j->n_records++;
+    else
+        j->lost_records++;
+    flush_soon(g);
+}
+
+void journal_log(struct gateway *g, const struct log_line *l)
+{
+    struct journal *j = &g->journal;
+
+    if (has_room(g, &j->logs, 512 + l->text.len) && log_line_encode(l, &j->logs) == 0)
+        j->n_logs++;
+    else
+        j->lost_logs++;
+    flush_soon(g);
+}
+
+const char *journal_find_recent(struct gateway *g, struct slice request_id)
+{
+    char key[REQUEST_ID_LEN + 3];
+
+    if (request_id.len != REQUEST_ID_LEN)
+        return NULL;
+    key[0] = '"';
+    memcpy(key + 1, request_id.base, REQUEST_ID_LEN);
+    memcpy(key + 1 + REQUEST_ID_LEN, "\"", 2);
+    for (size_t i = 0; i < RECENT_RECORDS; i++) {
+        if (g->recent[i] && strstr(g->recent[i], key))
+            return g->recent[i];
+    }
+    return NULL;
+}

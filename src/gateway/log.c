@@ -1,0 +1,146 @@
+/* What a function prints: lines, credited to the worker whose pipe it is, whoever wrote them. */
+
+#include "gateway/gateway.h"
+
+#include "os/fd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_MAX      65536         /* at most this from one pipe before others have their turn */
+#define LOG_BYTES_MAX (1024 * 1024) /* of one request */
+#define STACK_MARK    "\036stack"   /* zygote/worker.h: WORKER_STACK_MARK without its line end */
+
+static struct gateway *gateway_of(struct log_pipe *p)
+{
+    return p->pool->gateway;
+}
+
+static void tell_line(struct log_pipe *p, struct slice text)
+{
+    struct worker *w = p->worker;
+    struct log_line line = {
+        .time_us = clock_wall_us(),
+        .stream = p->stream,
+        .request_id = w && w->invocation ? slice_str(w->invocation->id) : SLICE_NULL,
+        .function = slice_str(p->pool->function->name),
+        .version = slice_str(p->pool->function->version),
+        .text = text,
+    };
+
+    if (w && w->log_bytes + text.len > LOG_BYTES_MAX) {
+        w->log_dropped += text.len;
+        return;
+    }
+    if (w) {
+        w->log_bytes += text.len;
+        w->log_lines++;
+    }
+    journal_log(gateway_of(p), &line);
+}
+
+static void take_line(struct log_pipe *p, struct slice text)
+{
+    if (p->worker && p->stream == LOG_STDERR && slice_eq(text, SLICE_LIT(STACK_MARK))) {
+        p->in_stack = true;
+        return;
+    }
+    if (text.len > 0 && text.base[text.len - 1] == '\r')
+        text.len--;
+    if (p->in_stack) {
+        struct buf *stack = &p->worker->stack;
+
+        if (text.len + 1 <= buf_room(stack)) {
+            (void)buf_append_slice(stack, text);
+            (void)buf_append(stack, "\n", 1);
+        }
+        return;
+    }
+    tell_line(p, text);
+}
+
+static void split_lines(struct log_pipe *p)
+{
+    for (;;) {
+        struct slice held = buf_slice(&p->line);
+        const char *end = held.len > 0 ? memchr(held.base, '\n', held.len) : NULL;
+        size_t n;
+
+        if (!end && held.len < LOG_LINE_BYTES_MAX)
+            return;
+        n = end ? (size_t)(end - held.base) : LOG_LINE_BYTES_MAX;
+        take_line(p, slice(held.base, MIN(n, LOG_LINE_BYTES_MAX)));
+        buf_consume(&p->line, end ? n + 1 : n);
+    }
+}
+
+void log_pipe_drain(struct log_pipe *p)
+{
+    size_t taken = 0;
+
+    while (p->fd >= 0 && taken < READ_MAX) {
+        ssize_t n;
+
+        if (buf_reserve(&p->line, READ_BYTES) < 0)
+            return;
+        n = read(p->fd, buf_tail(&p->line), READ_BYTES);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            loop_io_drained(&p->io, EPOLLIN);
+            break;
+        }
+        if (n == 0) {
+            log_pipe_close(p);
+            return;
+        }
+        buf_commit(&p->line, (size_t)n);
+        taken += (size_t)n;
+        split_lines(p);
+        if (n < READ_BYTES)
+            break;
+    }
+    if (buf_len(&p->line) == 0)
+        buf_deinit(&p->line);
+    if (taken >= READ_MAX)
+        loop_io_again(&p->io);
+}
+
+static void on_pipe_ready(struct loop_io *io)
+{
+    struct log_pipe *p = container_of(io, struct log_pipe, io);
+
+    /* The usual end of a worker that printed nothing needs no read to be known. */
+    if ((io->ready & (EPOLLIN | EPOLLHUP)) == EPOLLHUP)
+        log_pipe_close(p);
+    else
+        log_pipe_drain(p);
+}
+
+int log_pipe_open(struct log_pipe *p, struct gateway *g, int fd_consume, enum log_stream stream,
+                  struct worker *w, struct pool *pool)
+{
+    int r;
+
+    *p = (struct log_pipe){.worker = w, .pool = pool, .stream = stream, .fd = fd_consume};
+    buf_init(&p->line, LOG_LINE_BYTES_MAX + READ_BYTES);
+    loop_io_init(&p->io);
+    r = fd_set_nonblock(fd_consume, true);
+    if (r == 0)
+        r = loop_io_add(g->loop, &p->io, fd_consume, EPOLLIN, on_pipe_ready);
+    if (r < 0)
+        p->fd = fd_close(p->fd);
+    return r;
+}
+
+void log_pipe_close(struct log_pipe *p)
+{
+    if (p->fd < 0)
+        return;
+    if (buf_len(&p->line) > 0)
+        take_line(p, buf_slice(&p->line));
+    buf_deinit(&p->line);
+    loop_io_remove(&p->io);
+    p->fd = fd_close(p->fd);
+}

@@ -1,0 +1,190 @@
+#include "gateway/gateway.h"
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "os/fault.h"
+#include "os/fd.h"
+#include "os/proc.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+
+#define FD_SUPERVISOR 3
+#define FD_LISTEN     4
+#define FD_LOCAL      5
+
+/* The ceiling of workers, if nobody says otherwise: by memory, as if each had this for itself (a
+ * sleeping Python worker has about 2 MB), and by descriptors, of which a request takes up to five:
+ * its client, the worker's socket, two pipes and a pidfd. */
+#define WORKER_BYTES_GUESS (8 * MIB)
+#define WORKER_FDS         5
+#define FDS_RESERVED       256
+#define WORKERS_MAX_MAX    16000 /* what a zygote keeps books of (zygote/children.c) */
+
+/* ---- the end of a round, and of the program ---- */
+
+static void on_bury(struct loop_task *t)
+{
+    struct gateway *g = container_of(t, struct gateway, bury);
+    struct list *link;
+
+    while ((link = list_first(&g->dead_clients)))
+        client_free(list_entry(link, struct client, link));
+    while ((link = list_first(&g->dead_invocations)))
+        invocation_free(list_entry(link, struct invocation, link));
+    while ((link = list_first(&g->dead_workers)))
+        worker_free(list_entry(link, struct worker, link));
+}
+
+static uint32_t n_invocations(struct gateway *g)
+{
+    struct list *i;
+    uint32_t n = 0;
+
+    list_for_each (i, &g->pools)
+        n += list_entry(i, struct pool, link)->n_invocations;
+    return n;
+}
+
+static void on_drain_check(struct loop_task *t)
+{
+    struct gateway *g = container_of(t, struct gateway, drain_check);
+    struct wire_message m = {.type = WIRE_DRAINED};
+
+    if (!g->draining || g->n_clients > 0 || n_invocations(g) > 0)
+        return;
+    journal_flush(g);
+    links_send_supervisor(g, &m);
+}
+
+void gateway_drain(struct gateway *g)
+{
+    struct list *i, *tmp;
+
+    g->draining = true;
+    loop_io_remove(&g->listen_io);
+    g->listen_fd = fd_close(g->listen_fd);
+    list_for_each_safe (i, tmp, &g->clients) {
+        struct client *c = list_entry(i, struct client, link);
+
+        if (c->state == CLIENT_HEAD && buf_len(&c->in) == 0)
+            client_close(c); /* nothing asked; the others are told by Connection: close */
+        else
+            c->keep_alive = false;
+    }
+    pools_drop_standbys(g);
+    loop_task_put(g->loop, &g->drain_check);
+}
+
+/* ---- start ---- */
+
+enum option_id {
+    OPTION_WORKERS_MAX,
+    OPTION_HEAD_MAX,
+    OPTION_LINE_MAX,
+    OPTION_BODY_MAX,
+    OPTION_URL,
+};
+
+static const struct option long_options[] = {
+    {"workers-max", required_argument, NULL, OPTION_WORKERS_MAX},
+    {"head-max", required_argument, NULL, OPTION_HEAD_MAX},
+    {"line-max", required_argument, NULL, OPTION_LINE_MAX},
+    {"body-max", required_argument, NULL, OPTION_BODY_MAX},
+    {"url", required_argument, NULL, OPTION_URL},
+    {NULL, 0, NULL, 0},
+};
+
+static uint32_t workers_max_default(uint64_t n_fds)
+{
+    uint64_t memory = 0, by_memory, by_fds;
+
+    (void)proc_memory_total(&memory);
+    by_memory = memory * 3 / 4 / WORKER_BYTES_GUESS;
+    by_fds = n_fds > FDS_RESERVED ? (n_fds - FDS_RESERVED) / WORKER_FDS : 1;
+    return (uint32_t)MAX(1, MIN(MIN(by_memory, by_fds), WORKERS_MAX_MAX));
+}
+
+static int parse_options(int argc, char **argv, struct settings *s)
+{
+    uint64_t n;
+    int id;
+
+    s->http = HTTP_LIMITS_DEFAULT;
+    while ((id = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
+        if (id == OPTION_URL) {
+            s->url = optarg;
+            continue;
+        }
+        if (parse_bytes(slice_str(optarg), &n) < 0)
+            return -1;
+        if (id == OPTION_WORKERS_MAX)
+            s->workers_max = (uint32_t)MAX(1, MIN(n, WORKERS_MAX_MAX));
+        else if (id == OPTION_HEAD_MAX)
+            s->http.head_max = MAX(1024, MIN(n, MIB / 2));
+        else if (id == OPTION_LINE_MAX)
+            s->http.line_max = MAX(256, MIN(n, MIB / 4));
+        else if (id == OPTION_BODY_MAX)
+            s->http.body_max = n;
+        else
+            return -1;
+    }
+    return 0;
+}
+
+static int start(struct gateway *g)
+{
+    int r = loop_new(&g->loop);
+
+    list_init(&g->clients);
+    list_init(&g->pools);
+    list_init(&g->waiting);
+    list_init(&g->dead_clients);
+    list_init(&g->dead_invocations);
+    list_init(&g->dead_workers);
+    loop_io_init(&g->listen_io);
+    loop_io_init(&g->local_io);
+    loop_task_init(&g->bury, on_bury);
+    loop_task_init(&g->drain_check, on_drain_check);
+    slots_init(&g->workers, WORKERS_MAX_MAX * 2);
+    buf_init(&g->journal.records, 1024 * 1024);
+    buf_init(&g->journal.logs, 1024 * 1024);
+    if (r == 0)
+        r = links_open(g, FD_SUPERVISOR);
+    if (r == 0)
+        r = loop_io_add(g->loop, &g->local_io, FD_LOCAL, EPOLLIN, clients_on_local);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    static struct gateway g = {.listen_fd = FD_LISTEN, .local_fd = FD_LOCAL};
+    const char *fault = getenv("MAYFLY_FAULT_GATEWAY");
+    uint64_t n_fds = fd_raise_limit();
+    int r;
+
+    log_init("mayfly-gateway", LOG_LEVEL_INFO);
+    if (parse_options(argc, argv, &g.settings) < 0 || !g.settings.url) {
+        (void)fprintf(stderr, "mayfly-gateway is started by mayfly's supervisor\n");
+        return 2;
+    }
+    if (fault)
+        (void)os_fault_arm_text(fault);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGINT, SIG_IGN); /* a terminal sends it to all; the supervisor decides */
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)prctl(PR_SET_TIMERSLACK, 1);
+    for (int fd = FD_SUPERVISOR; fd <= FD_LOCAL; fd++)
+        (void)fd_set_cloexec(fd, true);
+    if (g.settings.workers_max == 0)
+        g.settings.workers_max = workers_max_default(n_fds);
+    r = start(&g);
+    if (r < 0) {
+        log_error("start", "error=%s", strerrordesc_np(-r));
+        return EXIT_FAILURE;
+    }
+    return loop_run(g.loop) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

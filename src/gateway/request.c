@@ -1,0 +1,179 @@
+#include "gateway/gateway.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ALLOWED_MAX 256
+
+/* ---- the canonical request ---- */
+
+static int write_params(struct buf *b, const struct route_match *match)
+{
+    for (uint32_t i = 0; match && i < match->n_params; i++) {
+        const struct route_param *p = &match->params[i];
+        int r = buf_printf(b, "%c%.*s=%.*s", i == 0 ? '?' : '&', SLICE_ARG(p->name),
+                           SLICE_ARG(p->value));
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The target as sent, with the values of the route's [names] in front of the query. */
+static int write_request_line(struct buf *b, const struct http_head *head,
+                              const struct route_match *match)
+{
+    bool has_params = match && match->n_params > 0;
+    int r;
+
+    if (!has_params)
+        return http_write_request_line(b, head->method, head->target);
+    r = buf_printf(b, "%.*s %.*s", SLICE_ARG(head->method), SLICE_ARG(head->path));
+    if (r == 0)
+        r = write_params(b, match);
+    if (r == 0 && head->query.len > 0)
+        r = buf_printf(b, "&%.*s", SLICE_ARG(head->query));
+    return r == 0 ? buf_append_str(b, " HTTP/1.1\r\n") : r;
+}
+
+/* Not passed on: what belongs to the connection, what we say ourselves, and our own prefix. */
+static bool is_ours(const struct http_head *head, struct slice name)
+{
+    return http_is_hop_header(name) || http_connection_lists(head, name) ||
+           slice_eq_nocase(name, SLICE_LIT("host")) ||
+           slice_eq_nocase(name, SLICE_LIT("content-length")) ||
+           slice_eq_nocase(name, SLICE_LIT("expect")) ||
+           slice_eq_nocase(slice(name.base, MIN(name.len, 7)), SLICE_LIT("mayfly-"));
+}
+
+static int write_client_headers(struct buf *b, const struct client *c, const struct http_head *head)
+{
+    struct slice protocol, ignored;
+    char trace[TRACE_PARENT_LEN + 1];
+    int r;
+
+    r = http_write_header(b, SLICE_LIT("Host"),
+                          head->host.len > 0 ? head->host : SLICE_LIT("localhost"));
+    for (uint32_t i = 0; r == 0 && i < head->n_headers; i++) {
+        if (!is_ours(head, head->headers[i].name))
+            r = http_write_header(b, head->headers[i].name, head->headers[i].value);
+    }
+    if (r == 0 && head->upgrade && http_head_find(head, "upgrade", &protocol))
+        r = buf_printf(b, "Connection: Upgrade\r\nUpgrade: %.*s\r\n", SLICE_ARG(protocol));
+    if (r == 0 && !http_head_find(head, "traceparent", &ignored)) {
+        trace_parent_make(trace);
+        r = http_write_header_str(b, "traceparent", trace);
+    }
+    return r == 0 ? http_write_header_str(b, "Mayfly-Client-Ip", c->ip) : r;
+}
+
+static int write_framing(struct buf *b, const struct http_head *head)
+{
+    if (head->framing == HTTP_BODY_CHUNKED)
+        return http_write_header_str(b, "Transfer-Encoding", "chunked");
+    if (head->has_content_length)
+        return http_write_header_u64(b, "Content-Length", head->content_length);
+    return 0;
+}
+
+int request_write_head(struct buf *b, const struct client *c, const struct http_head *head,
+                       const struct route_match *match, const struct invocation *inv)
+{
+    int r = write_request_line(b, head, match);
+
+    if (r == 0)
+        r = write_client_headers(b, c, head);
+    if (r == 0)
+        r = write_framing(b, head);
+    if (r == 0)
+        r = buf_printf(b,
+                       "Mayfly-Request-Id: %s\r\nMayfly-Function: %s\r\nMayfly-Version: %s\r\n"
+                       "Mayfly-Trigger: %s\r\n",
+                       inv->id, inv->pool->function->name, inv->pool->function->version,
+                       trigger_name(inv->trigger));
+    return r;
+}
+
+/* ---- what becomes of a request ---- */
+
+static void answer_no_route(struct client *c, const struct http_head *head, int outcome)
+{
+    const struct route_table *table = &c->gateway->served->snapshot->table;
+    char allowed[ALLOWED_MAX], header[ALLOWED_MAX + 16], message[512], path[160];
+
+    (void)log_quote(slice(head->path.base, MIN(head->path.len, 100)), path, sizeof(path));
+    if (outcome == ROUTE_E_METHOD) {
+        route_table_allowed(table, head->path, allowed, sizeof(allowed));
+        (void)snprintf(header, sizeof(header), "Allow: %s\r\n", allowed);
+        (void)snprintf(message, sizeof(message), "%s takes %s only", path, allowed);
+        client_answer_error(c, 405, header, "MethodNotAllowed", message, SLICE_NULL);
+        return;
+    }
+    (void)snprintf(message, sizeof(message), "no function has the route %s", path);
+    client_answer_error(c, 404, NULL, "NotFound", message, SLICE_NULL);
+}
+
+void request_invoke(struct client *c, const struct http_head *head, const struct function *f,
+                    const struct route_match *match, enum trigger trigger)
+{
+    struct pool *pool = pools_find(c->gateway, f);
+    struct invocation *inv;
+
+    c->parser.limits.body_max = f->limits.body_max;
+    if (head->has_content_length && head->content_length > f->limits.body_max) {
+        client_answer_error(c, 413, NULL, "BodyTooLarge",
+                            "the request's body is larger than the function's `body` limit",
+                            SLICE_NULL);
+        return;
+    }
+    inv = pool ? invocation_new(c->gateway, c, pool, trigger, head) : NULL;
+    if (!inv) {
+        client_answer_error(c, 503, "Retry-After: 1\r\n", "Unavailable", "out of memory",
+                            SLICE_NULL);
+        return;
+    }
+    if (request_write_head(&inv->head, c, head, match, inv) < 0) {
+        invocation_fail(inv, OUTCOME_BAD_REQUEST, 431, "the request's headers are too big");
+        return;
+    }
+    pool_submit(pool, inv);
+}
+
+void request_begin(struct client *c, const struct http_head *head)
+{
+    struct gateway *g = c->gateway;
+    struct route_match match;
+    int r;
+
+    if (c->local) {
+        local_answer(c, head);
+        return;
+    }
+    if (!g->served) {
+        client_answer_error(c, 503, "Retry-After: 1\r\n", "Unavailable",
+                            "the project is being loaded", SLICE_NULL);
+        return;
+    }
+    if (slice_eq(head->target, SLICE_LIT("*"))) {
+        client_answer(c, 204, NULL, NULL, SLICE_NULL);
+        return;
+    }
+    if (!http_path_is_routable(head->path)) {
+        client_answer_error(c, 400, NULL, "BadRequest",
+                            "the path is not plain: no '.' or '..' segments, no backslash, no "
+                            "control bytes, and '%' with two hex digits",
+                            SLICE_NULL);
+        return;
+    }
+    r = route_table_match(&g->served->snapshot->table, head->method, head->path, &match);
+    if (r != ROUTE_E_OK)
+        answer_no_route(c, head, r);
+    else if (match.route->builtin != BUILTIN_NONE)
+        builtin_answer(c, match.route);
+    else
+        request_invoke(c, head, &g->served->snapshot->functions[match.route->function], &match,
+                       TRIGGER_HTTP);
+}
