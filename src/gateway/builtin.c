@@ -1,6 +1,9 @@
 /* Routes that the gateway answers itself, out of its own books. */
 
-#include "gateway/gateway.h"
+#include "gateway/client.h"
+#include "gateway/pool.h"
+#include "gateway/request.h"
+#include "gateway/worker.h"
 
 #include "base/log.h"
 

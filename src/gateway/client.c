@@ -1,4 +1,7 @@
-#include "gateway/gateway.h"
+#include "gateway/client.h"
+#include "gateway/invocation.h"
+#include "gateway/request.h"
+#include "gateway/worker.h"
 
 #include "base/log.h"
 #include "base/sm.h"

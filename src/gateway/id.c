@@ -1,4 +1,5 @@
-#include "gateway/gateway.h"
+#include "gateway/invocation.h"
+#include "gateway/request.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,10 @@
-#include "gateway/gateway.h"
+#include "gateway/invocation.h"
+#include "gateway/client.h"
+#include "gateway/journal.h"
+#include "gateway/log.h"
+#include "gateway/pool.h"
+#include "gateway/request.h"
+#include "gateway/worker.h"
 
 #include "base/sm.h"
 

@@ -1,7 +1,9 @@
 /* Records and log lines go to control in batches: one message carries many, and nothing waits for
  * it. While control is away they are kept up to a ceiling; what is lost is counted and told. */
 
-#include "gateway/gateway.h"
+#include "gateway/journal.h"
+#include "gateway/links.h"
+#include "gateway/request.h"
 
 #include "model/record-json.h"
 

@@ -1,6 +1,8 @@
 /* The channels to supervisor and control. Without a supervisor there is nothing to do but end. */
 
-#include "gateway/gateway.h"
+#include "gateway/links.h"
+#include "gateway/client.h"
+#include "gateway/pool.h"
 
 #include "base/log.h"
 #include "os/fd.h"

@@ -1,6 +1,11 @@
 /* The API of the unix socket, whose peers are the daemon's own user: what the command line asks. */
 
-#include "gateway/gateway.h"
+#include "gateway/client.h"
+#include "gateway/journal.h"
+#include "gateway/invocation.h"
+#include "gateway/pool.h"
+#include "gateway/request.h"
+#include "gateway/worker.h"
 
 #include "base/utf8.h"
 

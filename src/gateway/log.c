@@ -1,6 +1,11 @@
 /* What a function prints: lines, credited to the worker whose pipe it is, whoever wrote them. */
 
-#include "gateway/gateway.h"
+#include "gateway/log.h"
+#include "gateway/invocation.h"
+#include "gateway/journal.h"
+#include "gateway/pool.h"
+#include "gateway/request.h"
+#include "gateway/worker.h"
 
 #include "os/fd.h"
 

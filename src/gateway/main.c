@@ -1,4 +1,9 @@
-#include "gateway/gateway.h"
+#include "gateway/client.h"
+#include "gateway/invocation.h"
+#include "gateway/journal.h"
+#include "gateway/links.h"
+#include "gateway/pool.h"
+#include "gateway/worker.h"
 
 #include "base/log.h"
 #include "base/parse.h"

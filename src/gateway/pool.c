@@ -6,7 +6,12 @@
  * A request takes a standby, else a new worker, else a place in the queue. Standbys are made at the
  * end of a round and only while nobody waits, so that their cost falls where it does not hurt. */
 
-#include "gateway/gateway.h"
+#include "gateway/pool.h"
+#include "gateway/invocation.h"
+#include "gateway/journal.h"
+#include "gateway/links.h"
+#include "gateway/log.h"
+#include "gateway/worker.h"
 
 #include "base/log.h"
 #include "base/sm.h"

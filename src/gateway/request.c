@@ -1,4 +1,7 @@
-#include "gateway/gateway.h"
+#include "gateway/request.h"
+#include "gateway/client.h"
+#include "gateway/invocation.h"
+#include "gateway/pool.h"
 
 #include "base/log.h"
 

@@ -1,4 +1,9 @@
-#include "gateway/gateway.h"
+#include "gateway/worker.h"
+#include "gateway/client.h"
+#include "gateway/invocation.h"
+#include "gateway/links.h"
+#include "gateway/log.h"
+#include "gateway/pool.h"
 
 #include "base/log.h"
 #include "base/sm.h"

@@ -1,0 +1,91 @@
+#pragma once
+
+/* A connection: reads requests, writes answers, and closes what is slow or wrong. */
+
+#include "gateway/gateway.h"
+
+/* A connection:
+ *
+ *   HEAD --request--> BUSY --answered--> HEAD (keep-alive), LINGER (unread body, close)
+ *     |                 \--101--> TUNNEL
+ *     \______________________\__ gone, timeout, error ___> CLOSED (freed)
+ */
+
+enum client_state {
+    CLIENT_HEAD,   /* between requests, or a head that is not complete */
+    CLIENT_BUSY,   /* a request has its invocation, or its answer is being written */
+    CLIENT_TUNNEL, /* bytes pass through both ways */
+    CLIENT_LINGER, /* all is said; reads on for a moment so that it arrives */
+    CLIENT_CLOSED,
+    _CLIENT_STATE_MAX,
+};
+
+struct client {
+    struct list link;
+    struct gateway *gateway;
+    enum client_state state;
+    int fd;
+    struct loop_io io;
+    struct loop_timer timer;
+    struct http_parser parser;
+    struct buf in;
+    struct buf out;
+    struct invocation *invocation; /* in BUSY and TUNNEL, until its answer is complete */
+    char ip[46];
+    bool local;         /* came by the unix socket */
+    bool body_ended;    /* the whole request has been read */
+    bool body_is_small; /* so that reading it to its end is cheaper than a new connection */
+    bool keep_alive;
+    bool head_request;
+    bool answered; /* the answer is complete, if not yet written */
+    bool out_chunked;
+    unsigned version_minor;
+    uint64_t body_seen; /* bytes of it at the last check of the rate */
+    uint64_t body_total;
+    uint64_t lingered;
+};
+
+/* Accept what waits: on the TCP listener, on the unix socket; and again after a pause. */
+void clients_on_listen(struct loop_io *io);
+void clients_on_local(struct loop_io *io);
+void clients_on_accept_pause(struct loop_timer *t);
+
+/* Answers a request without an invocation, or one whose answer has not begun. `headers` are whole
+ * lines ("A: b\r\n") or NULL. */
+void client_answer(struct client *c, unsigned status, const char *headers, const char *type,
+                   struct slice body);
+
+/* {"errorType": type, "errorMessage": message, "requestId": id}; id may be empty. */
+void client_answer_error(struct client *c, unsigned status, const char *headers, const char *type,
+                         const char *message, struct slice request_id);
+
+/* The same with a stack (lines), if there is one. */
+void client_answer_failure(struct client *c, unsigned status, const char *headers, const char *type,
+                           const char *message, struct slice request_id, struct slice stack);
+
+/* The pieces of a worker's answer. begin: the worker's head; data: bytes of the body; end:
+ * complete. */
+int client_begin(struct client *c, const struct http_head *head, struct invocation *inv);
+int client_data(struct client *c, struct slice data);
+void client_end(struct client *c);
+
+/* The answer cannot be completed: the connection goes, which is how the client can tell. */
+void client_abort(struct client *c);
+
+/* After begin with 101. */
+void client_tunnel(struct client *c);
+
+/* Room for more of the answer: the worker's side reads only while there is. */
+static inline bool client_has_room(const struct client *c)
+{
+    return buf_len(&c->out) < BODY_WINDOW;
+}
+
+/* Reads on after the worker's side has taken what was held. */
+void client_resume(struct client *c);
+void client_flush(struct client *c);
+
+/* Ends the connection; c stays readable (CLIENT_CLOSED) until the end of the round, then it is
+ * freed by client_free(). May be called twice. */
+void client_close(struct client *c);
+void client_free(struct client *c);
