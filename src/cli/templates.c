@@ -31,7 +31,7 @@ static const char exec_handler[] =
     "on\n"
     "# stdout: headers, an empty line, the body. Any program in any language will do.\n"
     "printf 'Content-Type: text/plain\\n\\n'\n"
-    "printf 'Hello from process %s: %s %s?%s\\n' \"$$\" \"$REQUEST_METHOD\" \"$PATH_INFO\" \\\n"
+    "printf 'Hello! This is %s %s?%s\\n' \"$REQUEST_METHOD\" \"$SCRIPT_NAME$PATH_INFO\" \\\n"
     "    \"$QUERY_STRING\"\n";
 
 #define CONFIG(handler, runtime)                                                                   \

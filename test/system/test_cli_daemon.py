@@ -20,7 +20,7 @@ HELLO = {"api/hello.py": """
         if "exit" in event:
             os._exit(event["exit"])
         print("to the log")
-        return {"echo": event, "pid": os.getpid()}
+        return {"echo": event}
 """, "mayfly.json": {"defaults": {"timeout": 5}}}
 
 
@@ -42,8 +42,8 @@ def test_invoke(daemon, name):
     done = daemon.cli("invoke", name, "-d", '{"a": [1, "ü"]}')
     assert json.loads(done.stdout)["echo"] == {"a": [1, "ü"]}
     assert done.stderr == ""
-    pids = {json.loads(daemon.cli("invoke", name, input="{}").stdout)["pid"] for _ in range(3)}
-    assert len(pids) == 3
+    ids = [json.loads(daemon.cli("invoke", name, "--json", input="{}").stdout)["request_id"] for _ in range(3)]
+    assert len({daemon.record(i)["pid"] for i in ids}) == 3
 
 
 @pytest.mark.core
