@@ -556,6 +556,22 @@ static const struct key file_keys[] = {
     {"include", read_include, 0}, {"defaults", read_defaults, 0},   {"python", read_python, 0},
 };
 
+const char *config_key(enum config_object object, size_t i)
+{
+    static const struct {
+        const struct key *keys;
+        size_t n_keys;
+    } objects[_CONFIG_OBJECT_MAX] = {
+        [CONFIG_OBJECT_FILE] = {file_keys, ARRAY_SIZE(file_keys)},
+        [CONFIG_OBJECT_FUNCTION] = {function_keys, ARRAY_SIZE(function_keys)},
+        [CONFIG_OBJECT_DEFAULTS] = {default_keys, ARRAY_SIZE(default_keys)},
+        [CONFIG_OBJECT_INCLUDE] = {include_keys, ARRAY_SIZE(include_keys)},
+    };
+
+    assert((unsigned)object < _CONFIG_OBJECT_MAX);
+    return i < objects[object].n_keys ? objects[object].keys[i].name : NULL;
+}
+
 static int config_read(struct slice text, const char *name, json_t *json, struct config **ret,
                        struct error *err)
 {

@@ -67,5 +67,17 @@ int config_parse(struct slice text, const char *name, struct config **ret, struc
  * none. */
 int config_load(const char *path, const char *name, struct config **ret, struct error *err);
 
+/* The keys that an object of the file may have, one after the other; NULL behind the last. What
+ * documents them is held against this. */
+enum config_object {
+    CONFIG_OBJECT_FILE,
+    CONFIG_OBJECT_FUNCTION,
+    CONFIG_OBJECT_DEFAULTS,
+    CONFIG_OBJECT_INCLUDE,
+    _CONFIG_OBJECT_MAX,
+};
+
+const char *config_key(enum config_object object, size_t i);
+
 /* "a number of seconds from 0.01 to 900". Returns dst. */
 char *config_limit_range(const struct limit_info *info, char *dst, size_t dst_size);
