@@ -24,12 +24,24 @@ static int serve(void *ctx, struct worker *w)
     return relay_serve(w, program);
 }
 
+/* As a path below the project's folder, which is the working directory, if it is there: that is how
+ * its author knows it. Never looked up in PATH. */
+static void set_program(const char *path)
+{
+    char folder[PATH_MAX];
+    size_t len = getcwd(folder, sizeof(folder)) ? strlen(folder) : 0;
+
+    if (len > 1 && strncmp(path, folder, len) == 0 && path[len] == '/')
+        path += len + 1;
+    (void)snprintf(program, sizeof(program), "%s%s",
+                   *path == '/' || strncmp(path, "./", 2) == 0 ? "" : "./", path);
+}
+
 static void load(struct zygote *z, const char *path)
 {
     struct error err = ERROR_NULL;
 
-    /* A path is never looked up in PATH: it is a file of the project's, or absolute. */
-    (void)snprintf(program, sizeof(program), "%s%s", strchr(path, '/') ? "" : "./", path);
+    set_program(path);
     if (zygote_start(z)->isolation == ISOLATION_INSTANCE)
         zygote_fail_text(z, "ConfigurationError",
                          "a program is started anew for each request, so the runtime exec has no "
