@@ -142,7 +142,7 @@ void client_close(struct client *c)
     if (c->state == CLIENT_CLOSED)
         return;
     client_move(c, CLIENT_CLOSED);
-    loop_io_remove(&c->io);
+    loop_io_remove_closing(&c->io);
     c->fd = fd_close(c->fd);
     list_remove(&c->link);
     list_add_last(&g->dead_clients, &c->link);

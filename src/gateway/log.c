@@ -10,6 +10,7 @@
 #include "os/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -131,7 +132,8 @@ int log_pipe_open(struct log_pipe *p, struct gateway *g, int fd_consume, enum lo
     *p = (struct log_pipe){.worker = w, .pool = pool, .stream = stream, .fd = fd_consume};
     buf_init(&p->line, LOG_LINE_BYTES_MAX + READ_BYTES);
     loop_io_init(&p->io);
-    r = fd_set_nonblock(fd_consume, true);
+    /* Only this end: the function's own blocks, as programs expect. */
+    r = fcntl(fd_consume, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 ? -errno : 0;
     if (r == 0)
         r = loop_io_add(g->loop, &p->io, fd_consume, EPOLLIN, on_pipe_ready);
     if (r < 0)
@@ -146,6 +148,6 @@ void log_pipe_close(struct log_pipe *p)
     if (buf_len(&p->line) > 0)
         take_line(p, buf_slice(&p->line));
     buf_deinit(&p->line);
-    loop_io_remove(&p->io);
+    loop_io_remove_closing(&p->io);
     p->fd = fd_close(p->fd);
 }

@@ -166,7 +166,7 @@ static void leave_list(struct worker *w)
 static void close_socket(struct worker *w)
 {
     loop_timer_cancel(&w->eof_grace);
-    loop_io_remove(&w->io);
+    loop_io_remove_closing(&w->io);
     w->fd = fd_close(w->fd);
     buf_deinit(&w->in);
 }

@@ -98,11 +98,18 @@ int loop_io_add(struct loop *l, struct loop_io *io, int fd, uint32_t events, loo
 
 void loop_io_remove(struct loop_io *io)
 {
+    if (!io->loop)
+        return;
+    (void)epoll_ctl(io->loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
+    loop_io_remove_closing(io);
+}
+
+void loop_io_remove_closing(struct loop_io *io)
+{
     struct loop *l = io->loop;
 
     if (!l)
         return;
-    (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
     for (int i = l->next_batch; i < l->n_batch; i++) {
         if (l->batch[i].data.ptr == io)
             l->batch[i].data.ptr = NULL;

@@ -44,6 +44,10 @@ int loop_io_add(struct loop *l, struct loop_io *io, int fd, uint32_t events, loo
 /* Never calls on_ready again, not even for what has happened already. May be called twice. */
 void loop_io_remove(struct loop_io *io);
 
+/* The same when the caller closes fd right after and nobody else holds it open: the kernel then
+ * forgets it by itself, which saves a system call. */
+void loop_io_remove_closing(struct loop_io *io);
+
 static inline void loop_io_drained(struct loop_io *io, uint32_t events)
 {
     io->ready &= ~events;

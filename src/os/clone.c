@@ -15,14 +15,14 @@
 
 int os_clone(uint64_t flags, struct pidref *ret)
 {
-    int *tid_address = NULL;
+    static int *tid_address; /* of the one thread that forks; the same for ever */
     int fd = -1, r;
     long pid;
 
     r = os_fault(OS_CALL_CLONE);
     if (r < 0)
         return r;
-    if (prctl(PR_GET_TID_ADDRESS, &tid_address) < 0)
+    if (!tid_address && prctl(PR_GET_TID_ADDRESS, &tid_address) < 0)
         tid_address = NULL; /* a kernel without CONFIG_CHECKPOINT_RESTORE */
 
     struct clone_args args = {
