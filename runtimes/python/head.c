@@ -104,12 +104,13 @@ static bool is_ours(struct slice name)
     return name.len > prefix.len && slice_eq_nocase(slice(name.base, prefix.len), prefix);
 }
 
-PyObject *head_lambda_headers(const struct http_head *head)
+/* {lower-case name: values joined by ','}; the cookies, if there are any, go into a list of theirs. */
+PyObject *head_lambda_headers(const struct http_head *head, PyObject **ret_cookies)
 {
-    PyObject *headers = PyDict_New(), *cookies = PyList_New(0);
+    PyObject *headers = PyDict_New(), *cookies = NULL;
     char key[NAME_MAX_BYTES];
 
-    for (uint32_t i = 0; headers && cookies && i < head->n_headers; i++) {
+    for (uint32_t i = 0; headers && i < head->n_headers; i++) {
         const struct http_header *h = &head->headers[i];
         int r = 0;
 
@@ -118,19 +119,21 @@ PyObject *head_lambda_headers(const struct http_head *head)
         for (size_t k = 0; k < h->name.len; k++)
             key[k] = h->name.base[k] >= 'A' && h->name.base[k] <= 'Z' ? h->name.base[k] | 0x20
                                                                      : h->name.base[k];
-        if (h->name.len == 6 && memcmp(key, "cookie", 6) == 0)
-            r = add_cookies(cookies, h->value);
-        else if (h->name.len != 17 || memcmp(key, "transfer-encoding", 17) != 0)
+        if (h->name.len == 6 && memcmp(key, "cookie", 6) == 0) {
+            if (!cookies)
+                cookies = PyList_New(0);
+            r = cookies ? add_cookies(cookies, h->value) : -1;
+        } else if (h->name.len != 17 || memcmp(key, "transfer-encoding", 17) != 0) {
             r = join(headers, key, h->name.len, h->value, ",");
+        }
         if (r < 0)
             Py_CLEAR(headers);
     }
-    if (!headers || !cookies) {
-        Py_XDECREF(headers);
+    if (headers)
+        *ret_cookies = cookies;
+    else
         Py_XDECREF(cookies);
-        return NULL;
-    }
-    return Py_BuildValue("(NN)", headers, cookies);
+    return headers;
 }
 
 /* HTTP_<NAME> as CGI has it. A name with '_' is left out: it could pass for another one with '-'. */

@@ -10,14 +10,17 @@
 #include "extension.h"
 
 #include <errno.h>
-#include <stdio.h>
+
+#define REHEARSALS 24
 
 static struct zygote *the_zygote;
 
 static struct {
     PyObject *request;
-    PyObject *serve;
-    PyObject *touch;
+    PyObject *answer; /* answer(request), or None: it is lambda_answer() */
+    PyObject *answer_null;
+    PyObject *on_touch;   /* or None */
+    PyObject *on_error;   /* on_error(request, exception): whether this process may go on */
     PyObject *after_fork; /* a tuple of callables */
     bool all_hooks;
 } host;
@@ -39,15 +42,31 @@ static void after_fork(void *ctx)
     stack_set_owner();
 }
 
+/* Returns 0, or -1 with an exception. */
+static int answer(bool is_touch)
+{
+    PyObject *f = is_touch ? host.answer_null : host.answer, *result;
+
+    if (host.answer == Py_None)
+        return lambda_answer(host.request, is_touch);
+    result = PyObject_CallFunctionObjArgs(f, host.request, NULL);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
 static void touch(void *ctx, struct worker *w)
 {
-    PyObject *result;
-
     request_begin(host.request, w);
-    result = PyObject_CallFunctionObjArgs(host.touch, host.request, NULL);
-    if (!result)
-        PyErr_WriteUnraisable(host.touch);
-    Py_XDECREF(result);
+    if (answer(true) < 0)
+        PyErr_WriteUnraisable(host.answer_null);
+    if (host.on_touch != Py_None) {
+        PyObject *result = PyObject_CallObject(host.on_touch, NULL);
+
+        if (!result)
+            PyErr_WriteUnraisable(host.on_touch);
+        Py_XDECREF(result);
+    }
+    flush_streams();
 }
 
 /* The error that could not be told in Python: no memory, or no stack left. */
@@ -70,19 +89,42 @@ static int fail_plainly(struct worker *w)
     return r;
 }
 
+/* Has the error told by Python. Returns whether the process may go on, or -1. */
+static int on_error(void)
+{
+    PyObject *type, *value, *traceback, *result;
+    int go_on;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback)
+        (void)PyException_SetTraceback(value, traceback);
+    result = PyObject_CallFunctionObjArgs(host.on_error, host.request, value, NULL);
+    go_on = result ? PyObject_IsTrue(result) : -1;
+    Py_XDECREF(result);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return go_on;
+}
+
 static int serve(void *ctx, struct worker *w)
 {
-    PyObject *result;
+    PyObject *done;
     int go_on;
 
     request_begin(host.request, w);
-    result = PyObject_CallFunctionObjArgs(host.serve, host.request, NULL);
-    go_on = result ? PyObject_IsTrue(result) : -1;
-    Py_XDECREF(result);
-    if (go_on < 0 && !request_is_done(host.request))
-        return fail_plainly(w);
-    (void)fflush(stdout); /* what C code has printed */
-    return go_on == 1 ? 0 : -ECANCELED;
+    if (answer(false) == 0) {
+        flush_streams();
+        done = request_finish(host.request, NULL);
+        Py_XDECREF(done);
+        if (done)
+            return 0;
+    }
+    go_on = on_error();
+    if (go_on < 0)
+        return request_is_done(host.request) ? -ECANCELED : fail_plainly(w);
+    return go_on ? 0 : -ECANCELED;
 }
 
 /* ---- the module's functions ---- */
@@ -120,24 +162,60 @@ static PyObject *py_fail(PyObject *module, PyObject *json)
     zygote_fail(the_zygote, slice(text, (size_t)len));
 }
 
-static PyObject *py_run(PyObject *module, PyObject *object)
+/* Runs our own code often enough for the interpreter to have adapted it and filled its caches: or
+ * else each worker does so anew, and what it writes to, it has to copy. */
+static int rehearse(void)
+{
+    for (int i = 0; i < REHEARSALS; i++) {
+        if (request_begin_rehearsal(host.request) < 0 || answer(true) < 0)
+            return -1;
+        flush_streams();
+    }
+    return 0;
+}
+
+static int take_host(PyObject *object)
+{
+    struct {
+        const char *name;
+        PyObject **ret;
+    } attributes[] = {
+        {"answer", &host.answer},     {"answer_null", &host.answer_null},
+        {"on_touch", &host.on_touch}, {"on_error", &host.on_error},
+        {"after_fork", &host.after_fork},
+    };
+    PyObject *all_hooks = PyObject_GetAttrString(object, "all_hooks");
+
+    host.request = request_new();
+    host.all_hooks = all_hooks == Py_True;
+    Py_XDECREF(all_hooks);
+    if (!host.request || !all_hooks)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(attributes); i++) {
+        *attributes[i].ret = PyObject_GetAttrString(object, attributes[i].name);
+        if (!*attributes[i].ret)
+            return -1;
+    }
+    if (PyTuple_Check(host.after_fork) && the_zygote)
+        return 0;
+    PyErr_SetString(PyExc_TypeError, "open() comes first, and after_fork is a tuple");
+    return -1;
+}
+
+/* run(host, freeze): freeze() is called when all that the workers share is there. */
+static PyObject *py_run(PyObject *module, PyObject *args)
 {
     static const struct zygote_host calls = {
         .after_fork = after_fork, .touch = touch, .serve = serve};
-    PyObject *all_hooks = PyObject_GetAttrString(object, "all_hooks");
+    PyObject *object, *freeze, *done;
 
-    host.serve = PyObject_GetAttrString(object, "serve");
-    host.touch = PyObject_GetAttrString(object, "touch");
-    host.after_fork = PyObject_GetAttrString(object, "after_fork");
-    host.request = request_new();
-    if (!all_hooks || !host.serve || !host.touch || !host.after_fork || !host.request)
+    if (!PyArg_ParseTuple(args, "OO", &object, &freeze))
         return NULL;
-    if (!PyTuple_Check(host.after_fork) || !the_zygote) {
-        PyErr_SetString(PyExc_TypeError, "open() comes first, and after_fork is a tuple");
+    if (take_host(object) < 0 || rehearse() < 0)
         return NULL;
-    }
-    host.all_hooks = PyObject_IsTrue(all_hooks) == 1;
-    Py_DECREF(all_hooks);
+    done = PyObject_CallObject(freeze, NULL);
+    if (!done)
+        return NULL;
     if (host.all_hooks)
         PyOS_BeforeFork();
     zygote_run(the_zygote, &calls, NULL);
@@ -146,7 +224,8 @@ static PyObject *py_run(PyObject *module, PyObject *object)
 static PyMethodDef methods[] = {
     {"open", py_open, METH_NOARGS, "Waits for START and returns it as a dict."},
     {"fail", py_fail, METH_O, "Tells (JSON as bytes) why the function cannot be loaded; exits."},
-    {"run", py_run, METH_O, "Forks workers for ever: calls serve, touch and after_fork in them."},
+    {"lambda_setup", lambda_setup, METH_VARARGS, "What answers with handler(event, context)."},
+    {"run", py_run, METH_VARARGS, "run(host, freeze): forks workers for ever."},
     {"catch_signals", stack_catch_signals, METH_O, "Reports crashes, and calls on_stack(...)."},
     {"stack_begin", stack_begin, METH_NOARGS, "The stack report is being made: wait for it."},
     {NULL, NULL, 0, NULL},

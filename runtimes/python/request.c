@@ -1,5 +1,8 @@
 /* The type Request: what an adapter reads and answers with. Everything is made on demand: an object
- * that nobody asks for costs no memory, and memory is what a fresh process pays for. */
+ * that nobody asks for costs no memory, and memory is what a fresh process pays for.
+ *
+ * Without a worker it is a rehearsal in the zygote: a fixed head, no body, and an answer that goes
+ * nowhere. */
 
 #include "extension.h"
 
@@ -27,9 +30,13 @@ static struct request *self_of(PyObject *object)
     return (struct request *)object;
 }
 
-static const struct http_head *head_of(PyObject *object)
+static struct http_head rehearsal;
+
+const struct http_head *request_head(PyObject *object)
 {
-    return worker_head(self_of(object)->w);
+    const struct request *self = self_of(object);
+
+    return self->w ? worker_head(self->w) : &rehearsal;
 }
 
 void request_begin(PyObject *object, struct worker *w)
@@ -38,6 +45,19 @@ void request_begin(PyObject *object, struct worker *w)
 
     self->w = w;
     self->state = STATE_NONE;
+}
+
+int request_begin_rehearsal(PyObject *object)
+{
+    static const char text[] = "GET /a?b=c HTTP/1.1\r\nHost: localhost:8080\r\nAccept: */*\r\n"
+                               "User-Agent: mayfly\r\nMayfly-Request-Id: 0\r\n\r\n";
+    struct http_parser parser;
+    struct slice data;
+    size_t used;
+
+    http_parser_init(&parser, HTTP_REQUEST, &HTTP_LIMITS_DEFAULT);
+    request_begin(object, NULL);
+    return http_parse(&parser, slice_str(text), &used, &rehearsal, &data) == HTTP_EVENT_HEAD ? 0 : -1;
 }
 
 bool request_is_done(PyObject *object)
@@ -59,38 +79,38 @@ static PyObject *raise_errno(int r)
 
 static PyObject *get_method(PyObject *self, void *unused)
 {
-    return latin1(head_of(self)->method);
+    return latin1(request_head(self)->method);
 }
 
 static PyObject *get_target(PyObject *self, void *unused)
 {
-    return latin1(head_of(self)->target);
+    return latin1(request_head(self)->target);
 }
 
 static PyObject *get_path(PyObject *self, void *unused)
 {
-    return latin1(head_of(self)->path);
+    return latin1(request_head(self)->path);
 }
 
 static PyObject *get_query(PyObject *self, void *unused)
 {
-    return latin1(head_of(self)->query);
+    return latin1(request_head(self)->query);
 }
 
 static PyObject *get_host(PyObject *self, void *unused)
 {
-    return latin1(head_of(self)->host);
+    return latin1(request_head(self)->host);
 }
 
 static PyObject *get_headers(PyObject *self, void *unused)
 {
-    return head_pairs(head_of(self));
+    return head_pairs(request_head(self));
 }
 
 /* The body's length: 0 if there is none, -1 if it comes in chunks. */
 static PyObject *get_content_length(PyObject *self, void *unused)
 {
-    const struct http_head *head = head_of(self);
+    const struct http_head *head = request_head(self);
 
     if (head->framing == HTTP_BODY_LENGTH)
         return PyLong_FromUnsignedLongLong(head->content_length);
@@ -115,26 +135,16 @@ static PyObject *py_get(PyObject *self, PyObject *name)
 
     if (!bytes)
         return NULL;
-    found = http_head_find(head_of(self), PyBytes_AsString(bytes), &value);
+    found = http_head_find(request_head(self), PyBytes_AsString(bytes), &value);
     Py_DECREF(bytes);
     if (!found)
         Py_RETURN_NONE;
     return latin1(value);
 }
 
-static PyObject *py_lambda_headers(PyObject *self, PyObject *unused)
-{
-    return head_lambda_headers(head_of(self));
-}
-
-static PyObject *py_query_map(PyObject *self, PyObject *unused)
-{
-    return head_query(head_of(self));
-}
-
 static PyObject *py_raw_head(PyObject *self, PyObject *unused)
 {
-    return head_raw(head_of(self));
+    return head_raw(request_head(self));
 }
 
 static PyObject *py_fill_environ(PyObject *self, PyObject *environ)
@@ -143,7 +153,7 @@ static PyObject *py_fill_environ(PyObject *self, PyObject *environ)
         PyErr_SetString(PyExc_TypeError, "environ must be a dict");
         return NULL;
     }
-    if (head_fill_environ(head_of(self), environ) < 0)
+    if (head_fill_environ(request_head(self), environ) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -151,7 +161,7 @@ static PyObject *py_fill_environ(PyObject *self, PyObject *environ)
 /* The path decoded, each byte as one character, as PEP 3333 wants it. */
 static PyObject *py_decoded_path(PyObject *self, PyObject *unused)
 {
-    struct slice path = head_of(self)->path;
+    struct slice path = request_head(self)->path;
     char small[1024];
     char *dst = path.len > sizeof(small) ? PyMem_Malloc(path.len) : small;
     PyObject *text;
@@ -173,7 +183,7 @@ static ssize_t read_some(struct request *self, char *dst, size_t size)
     PyThreadState *thread;
     ssize_t n;
 
-    if (worker_head(self->w)->framing == HTTP_BODY_NONE)
+    if (!self->w || worker_head(self->w)->framing == HTTP_BODY_NONE)
         return 0;
     thread = PyEval_SaveThread();
     n = worker_read(self->w, dst, size);
@@ -248,7 +258,7 @@ static PyObject *py_read(PyObject *object, PyObject *arg)
 static PyObject *py_body(PyObject *object, PyObject *unused)
 {
     struct request *self = self_of(object);
-    const struct http_head *head = worker_head(self->w);
+    const struct http_head *head = request_head(object);
 
     if (head->framing == HTTP_BODY_LENGTH)
         return read_known(self, head->content_length);
@@ -257,87 +267,107 @@ static PyObject *py_body(PyObject *object, PyObject *unused)
 
 /* ---- the answer ---- */
 
-/* One item of the header list. The bytes objects own what the header points to. */
-static int take_header(PyObject *pair, struct http_header *ret, PyObject *ret_owned[2])
+void header_list_add(struct header_list *list, struct slice name, struct slice value)
 {
-    struct slice *parts[2] = {&ret->name, &ret->value};
+    if (list->n < HTTP_HEADERS_MAX)
+        list->headers[list->n++] = (struct http_header){name, value};
+}
 
-    for (int i = 0; i < 2; i++) {
-        PyObject *text = PySequence_GetItem(pair, i);
-        char *base;
-        Py_ssize_t len;
+void header_list_deinit(struct header_list *list)
+{
+    for (size_t i = 0; i < list->n_owned; i++)
+        Py_DECREF(list->owned[i]);
+    list->n = list->n_owned = 0;
+}
 
-        if (!text)
-            return -1;
-        if (PyUnicode_Check(text)) {
-            ret_owned[i] = PyUnicode_AsLatin1String(text);
-            Py_DECREF(text);
-        } else {
-            ret_owned[i] = text;
-        }
-        if (!ret_owned[i] || PyBytes_AsStringAndSize(ret_owned[i], &base, &len) < 0)
-            return -1;
-        *parts[i] = slice(base, (size_t)len);
-    }
-    if (!http_is_token(ret->name) || !http_is_value(ret->value)) {
-        PyErr_Format(PyExc_ValueError, "HTTP does not allow this header: %R", pair);
+/* The bytes of a str or bytes object, which the list goes on owning. */
+static int take_text(struct header_list *list, PyObject *text, struct slice *ret)
+{
+    PyObject *bytes = text;
+    Py_ssize_t len;
+    char *base;
+
+    if (PyUnicode_Check(text))
+        bytes = PyUnicode_AsLatin1String(text);
+    else
+        Py_INCREF(text);
+    if (!bytes)
         return -1;
-    }
+    list->owned[list->n_owned++] = bytes;
+    if (PyBytes_AsStringAndSize(bytes, &base, &len) < 0)
+        return -1;
+    *ret = slice(base, (size_t)len);
     return 0;
 }
 
-static PyObject *start(struct request *self, unsigned status, PyObject *list, int64_t length)
+int header_list_take(struct header_list *list, PyObject *name, PyObject *value)
 {
-    PyObject *owned[HTTP_HEADERS_MAX][2] = {{NULL}};
-    struct http_header headers[HTTP_HEADERS_MAX];
-    Py_ssize_t n = PySequence_Size(list), i;
-    int r = -1;
+    struct http_header h;
 
-    if (n < 0)
-        return NULL;
-    if (n > HTTP_HEADERS_MAX) {
+    if (list->n == HTTP_HEADERS_MAX) {
         PyErr_SetString(PyExc_ValueError, "the answer has too many headers");
-        return NULL;
+        return -1;
     }
-    for (i = 0; i < n; i++) {
-        PyObject *pair = PySequence_GetItem(list, i);
+    if (take_text(list, name, &h.name) < 0 || take_text(list, value, &h.value) < 0)
+        return -1;
+    if (!http_is_token(h.name) || !http_is_value(h.value)) {
+        PyErr_Format(PyExc_ValueError, "HTTP does not allow this header: %R: %R", name, value);
+        return -1;
+    }
+    list->headers[list->n++] = h;
+    return 0;
+}
 
-        r = pair ? take_header(pair, &headers[i], owned[i]) : -1;
+static int take_pairs(struct header_list *list, PyObject *pairs)
+{
+    Py_ssize_t n = PySequence_Size(pairs);
+    int r = n < 0 ? -1 : 0;
+
+    for (Py_ssize_t i = 0; r == 0 && i < n; i++) {
+        PyObject *pair = PySequence_GetItem(pairs, i);
+        PyObject *name = pair ? PySequence_GetItem(pair, 0) : NULL;
+        PyObject *value = name ? PySequence_GetItem(pair, 1) : NULL;
+
+        r = value ? header_list_take(list, name, value) : -1;
         Py_XDECREF(pair);
-        if (r < 0)
-            break;
+        Py_XDECREF(name);
+        Py_XDECREF(value);
     }
-    if (i == n) {
-        r = worker_start(self->w, status, headers, (size_t)n, length);
-        if (r == -EINVAL)
-            PyErr_Format(PyExc_ValueError, "HTTP does not allow the status %u here", status);
-        else if (r < 0)
-            (void)raise_errno(r);
-    }
-    for (Py_ssize_t k = 0; k < n && k <= i; k++) {
-        Py_XDECREF(owned[k][0]);
-        Py_XDECREF(owned[k][1]);
-    }
-    if (r < 0)
+    return r;
+}
+
+PyObject *request_start(PyObject *object, unsigned status, const struct header_list *list,
+                        int64_t length)
+{
+    struct request *self = self_of(object);
+    int r;
+
+    if (self->state >= STATE_WRITTEN) {
+        PyErr_SetString(PyExc_RuntimeError, "the answer has begun already");
         return NULL;
+    }
+    r = self->w ? worker_start(self->w, status, list->headers, list->n, length) : 0;
+    if (r == -EINVAL)
+        return PyErr_Format(PyExc_ValueError, "HTTP does not allow the status %u here", status);
+    if (r < 0)
+        return raise_errno(r);
     self->state = STATE_STARTED;
     Py_RETURN_NONE;
 }
 
 static PyObject *py_start(PyObject *object, PyObject *args)
 {
-    struct request *self = self_of(object);
+    struct header_list list = {.n = 0};
     unsigned status;
-    PyObject *headers;
+    PyObject *headers, *result = NULL;
     long long length = -1;
 
     if (!PyArg_ParseTuple(args, "IO|L", &status, &headers, &length))
         return NULL;
-    if (self->state >= STATE_WRITTEN) {
-        PyErr_SetString(PyExc_RuntimeError, "the answer has begun already");
-        return NULL;
-    }
-    return start(self, status, headers, length);
+    if (take_pairs(&list, headers) == 0)
+        result = request_start(object, status, &list, length);
+    header_list_deinit(&list);
+    return result;
 }
 
 static PyObject *write_bytes(struct request *self, PyObject *bytes)
@@ -357,7 +387,7 @@ static PyObject *write_bytes(struct request *self, PyObject *bytes)
         Py_RETURN_NONE;
     self->state = STATE_WRITTEN;
     thread = PyEval_SaveThread();
-    r = worker_write(self->w, data, (size_t)len);
+    r = self->w ? worker_write(self->w, data, (size_t)len) : 0;
     PyEval_RestoreThread(thread);
     if (r < 0)
         return raise_errno(r);
@@ -382,7 +412,7 @@ static PyObject *with_bytes(PyObject *object, PyObject *data,
     return result;
 }
 
-static PyObject *py_write(PyObject *object, PyObject *data)
+PyObject *request_write(PyObject *object, PyObject *data)
 {
     return with_bytes(object, data, write_bytes);
 }
@@ -397,14 +427,14 @@ static PyObject *py_flush(PyObject *object, PyObject *unused)
         Py_RETURN_NONE;
     self->state = STATE_WRITTEN;
     thread = PyEval_SaveThread();
-    r = worker_flush(self->w);
+    r = self->w ? worker_flush(self->w) : 0;
     PyEval_RestoreThread(thread);
     if (r < 0)
         return raise_errno(r);
     Py_RETURN_NONE;
 }
 
-static PyObject *py_finish(PyObject *object, PyObject *unused)
+PyObject *request_finish(PyObject *object, PyObject *unused)
 {
     struct request *self = self_of(object);
     PyThreadState *thread;
@@ -415,7 +445,7 @@ static PyObject *py_finish(PyObject *object, PyObject *unused)
         return NULL;
     }
     thread = PyEval_SaveThread();
-    r = worker_finish(self->w);
+    r = self->w ? worker_finish(self->w) : 0;
     PyEval_RestoreThread(thread);
     if (r < 0)
         return raise_errno(r);
@@ -435,7 +465,7 @@ static PyObject *py_fail(PyObject *object, PyObject *json)
         return NULL;
     if (self->state == STATE_DONE)
         Py_RETURN_FALSE;
-    r = worker_fail(self->w, slice(text, (size_t)len));
+    r = !self->w ? 0 : worker_fail(self->w, slice(text, (size_t)len));
     if (r == 0)
         self->state = STATE_DONE;
     return PyBool_FromLong(r == 0);
@@ -447,7 +477,7 @@ static PyObject *py_raw_begin(PyObject *object, PyObject *unused)
 {
     struct request *self = self_of(object);
 
-    raw_answer_begin(&self->raw, slice_eq(head_of(object)->method, SLICE_LIT("HEAD")));
+    raw_answer_begin(&self->raw, slice_eq(request_head(object)->method, SLICE_LIT("HEAD")));
     Py_RETURN_NONE;
 }
 
@@ -513,17 +543,15 @@ static PyGetSetDef getters[] = {
 
 static PyMethodDef methods[] = {
     {"get", py_get, METH_O, "A header's value, or None."},
-    {"lambda_headers", py_lambda_headers, METH_NOARGS, "({lower-case: joined by ','}, cookies)"},
-    {"query_map", py_query_map, METH_NOARGS, "{name: values joined by ','}, decoded"},
     {"raw_head", py_raw_head, METH_NOARGS, "The head as bytes."},
     {"fill_environ", py_fill_environ, METH_O, "Adds HTTP_... to a dict."},
     {"decoded_path", py_decoded_path, METH_NOARGS, "PATH_INFO"},
     {"read", py_read, METH_O, "Up to n bytes of the body; b'' at its end."},
     {"body", py_body, METH_NOARGS, "The whole body."},
     {"start", py_start, METH_VARARGS, "start(status, [(name, value)], length=-1)"},
-    {"write", py_write, METH_O, "Adds to the body."},
+    {"write", request_write, METH_O, "Adds to the body."},
     {"flush", py_flush, METH_NOARGS, "Sends what is held back."},
-    {"finish", py_finish, METH_NOARGS, "Completes the answer."},
+    {"finish", request_finish, METH_NOARGS, "Completes the answer."},
     {"fail", py_fail, METH_O, "Answers with an unhandled error, JSON as bytes."},
     {"raw_begin", py_raw_begin, METH_NOARGS, "The answer will be raw HTTP."},
     {"raw_feed", py_raw_feed, METH_O, "A piece of it. Returns whether its head is complete."},

@@ -45,7 +45,8 @@ def message_of(exception, request_id=""):
         code = exception.code
         status = 0 if code is None else code if isinstance(code, int) else 1
         what = "with error: exit status %d" % status if status else "without providing a reason"
-        return "Runtime.ExitError", "RequestId: %s Error: Runtime exited %s" % (request_id, what)
+        prefix = "RequestId: %s Error: " % request_id if request_id else ""
+        return "Runtime.ExitError", prefix + "Runtime exited " + what
     try:
         message = str(exception)
     except Exception:

@@ -29,8 +29,7 @@ def run(mayfly, here):
         json, text = errors.report(_explained(e))
         errors.tell(text)
         mayfly.fail(json)
-    _freeze(start)
-    mayfly.run(host)
+    mayfly.run(host, lambda: _freeze(start))
 
 
 def _set_up_streams():
@@ -43,7 +42,7 @@ def _freeze(start):
     """Takes everything that is there out of the collector's sight: it would write to each object."""
     gc.collect()
     gc.freeze()
-    if start["isolation"] == "request" and gc.get_threshold()[0] == 700:
+    if start["isolation"] == "request" and gc.get_threshold()[0] in (700, 2000):
         gc.set_threshold(_GC_THRESHOLD)
 
 
@@ -57,52 +56,47 @@ def _explained(e):
 
 
 class Host:
-    """What _mayfly.run() calls in a worker."""
+    """What _mayfly.run() calls in a worker: the adapter, and what is the same for all adapters."""
 
     def __init__(self, mayfly, start):
         file, name = load.find(start["handler"])
-        self.module = load.load(file)
+        module = load.load(file)
         if name:
-            self.handler = load.resolve(self.module, file, name)
-            kind = detect.kind_of(self.handler, name)
+            handler = load.resolve(module, file, name)
+            kind = detect.kind_of(handler, name)
         else:
-            self.handler, kind, name = detect.choose(self.module, file)
-        self.adapter = _adapter(kind, name)(self.handler, start)
-        self.warmup = getattr(self.module, "mayfly_warmup", None)
+            handler, kind, name = detect.choose(module, file)
+        adapter = _adapter(kind, name)(mayfly, handler, start)
+        self.answer = adapter.answer_request
+        self.answer_null = adapter.answer_null
+        self.warmup = getattr(module, "mayfly_warmup", None)
+        self.adapter_on_touch = adapter.on_touch
         self.after_fork, self.all_hooks, threads = after_fork.plan()
         if threads:
             errors.tell("mayfly: %s started %s (%s); a request runs in a process forked from this "
                         "one, where threads do not go on. Start them in the handler.\n" % (
                             file, "a thread" if len(threads) == 1 else "threads",
                             ", ".join(threads)))
+        if not self.warmup and not self.adapter_on_touch:
+            self.on_touch = None
 
-    def touch(self, request):
-        """Ahead of a request: makes the pages its own that a request will write to."""
-        self.adapter.touch(request)
-        _flush()
-        code, _ = detect.code_of(self.handler)
-        if code:  # to look at an object is to count a reference, which is a write
-            code.co_consts, code.co_names, code.co_varnames, self.module.__dict__
+    def on_touch(self):
+        """Ahead of a request, and not part of one."""
+        if self.adapter_on_touch:
+            self.adapter_on_touch()
         if self.warmup:
             try:
                 self.warmup()
             except Exception as e:
                 errors.tell(errors.report(e)[1])
-            _flush()
 
-    def serve(self, request):
-        """Returns whether this process may serve another request."""
-        try:
-            self.adapter.answer(request)
-            _flush()
-            request.finish()
-            return True
-        except BaseException as e:
-            json, text = errors.report(e, request.get("Mayfly-Request-Id") or "")
-            errors.tell(text)
-            _flush()
-            told = request.fail(json)
-            return told and not isinstance(e, SystemExit)
+    def on_error(self, request, exception):
+        """Tells the error to the log and to the gateway. Returns whether this process may serve
+        another request."""
+        json, text = errors.report(exception, request.get("Mayfly-Request-Id") or "")
+        errors.tell(text)
+        _flush()
+        return request.fail(json) and not isinstance(exception, SystemExit)
 
 
 def _adapter(kind, name):

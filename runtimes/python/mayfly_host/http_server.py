@@ -119,20 +119,25 @@ class _Server:
 
 
 class Adapter:
-    def __init__(self, handler, start):
+    on_touch = None
+
+    def __init__(self, mayfly, handler, start):
         self.handler = handler
         self.server = _Server()
         # 0 would make socketserver use a writer of its own, which does not pass flush() on.
         if handler.wbufsize == 0:
             handler.wbufsize = 1
 
-    def touch(self, request):
+    def answer_request(self, request):
+        self.answer(request, self.handler)
+
+    def answer_null(self, request):
         self.answer(request, _NullHandler)
 
-    def answer(self, request, handler=None):
+    def answer(self, request, handler):
         client = (request.get("Mayfly-Client-Ip") or "127.0.0.1", 0)
         request.raw_begin()
-        (handler or self.handler)(_Connection(request, client), client, self.server)
+        handler(_Connection(request, client), client, self.server)
         request.raw_end()
 
 

@@ -1,93 +1,101 @@
-"""HTTP to Lambda and back: the Function URL event, payload format 2.0, and the rules for what a
-handler returns. No Python object is made for a request but those that the event consists of."""
+"""The Function URL event, payload format 2.0, and the rules for what a handler returns.
 
-import base64
+The common cases are lambda.c's: it copies the templates below and fills in the request, and answers
+with JSON and with dicts of plain text. Here is the rest, and what the rules are.
+"""
+
+import binascii
 import json
-import time
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+try:
+    from _json import encode_basestring, make_encoder
+except ImportError:  # an interpreter without its C accelerators
+    make_encoder = None
 
-ACCOUNT_ID = "anonymous"  # as for AuthType NONE
-API_ID = "mayfly"
+# What is the same in every event. accountId is that of AuthType NONE.
+EVENT = {
+    "version": "2.0",
+    "routeKey": "$default",
+    "rawPath": "",
+    "rawQueryString": "",
+    "headers": None,
+    "requestContext": None,
+    "pathParameters": None,
+    "isBase64Encoded": False,
+    "stageVariables": None,
+}
+REQUEST_CONTEXT = {
+    "accountId": "anonymous",
+    "apiId": "mayfly",
+    "authentication": None,
+    "authorizer": None,
+    "domainName": "",
+    "domainPrefix": "",
+    "http": None,
+    "requestId": "",
+    "routeKey": "$default",
+    "stage": "$default",
+    "time": "",
+    "timeEpoch": 0,
+}
+HTTP = {"method": "", "path": "", "protocol": "HTTP/1.1", "sourceIp": "", "userAgent": ""}
 
 
 class MarshalError(Exception):
     """What the handler returned is no answer."""
 
-
-def _is_text(content_type):
-    """Whether a body of this type goes into the event as text if it is UTF-8; forms do not."""
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind.startswith("text/") or kind.endswith(("json", "xml", "javascript")) or kind == ""
+    type = "Runtime.MarshalError"
 
 
-def _clock(now):
-    t = time.gmtime(now)
-    return "%02d/%s/%04d:%02d:%02d:%02d +0000" % (
-        t.tm_mday, _MONTHS[t.tm_mon - 1], t.tm_year, t.tm_hour, t.tm_min, t.tm_sec)
+class UnmarshalError(Exception):
+    """The request's body is no event."""
+
+    type = "Runtime.UnmarshalError"
 
 
-def from_request(request, request_id):
-    headers, cookies = request.lambda_headers()
-    get = headers.get
-    method, path, query, host = request.method, request.path, request.query, request.host
-    now = time.time()
-    event = {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": query,
-        "headers": headers,
-        "requestContext": {
-            "accountId": ACCOUNT_ID,
-            "apiId": API_ID,
-            "authentication": None,
-            "authorizer": None,
-            "domainName": host,
-            "domainPrefix": host.partition(".")[0].partition(":")[0],
-            "http": {
-                "method": method,
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": request.get("Mayfly-Client-Ip") or "127.0.0.1",
-                "userAgent": get("user-agent", ""),
-            },
-            "requestId": request_id,
-            "routeKey": "$default",
-            "stage": "$default",
-            "time": _clock(now),
-            "timeEpoch": int(now * 1000),
-        },
-        "pathParameters": None,
-        "isBase64Encoded": False,
-        "stageVariables": None,
-    }
-    if cookies:
-        event["cookies"] = cookies
-    if query:
-        event["queryStringParameters"] = request.query_map()
-    if request.content_length:
-        _put_body(event, request.body(), get("content-type", ""))
-    return event
+def from_json(body):
+    """The event of a trigger other than http is the body. An empty one is {}, as Lambda has it."""
+    if not body:
+        return {}
+    try:
+        return json.loads(body)
+    except ValueError as e:
+        raise UnmarshalError("Unable to unmarshal input: %s" % e) from None
 
 
-def _put_body(event, body, content_type):
+def put_body(event, body):
+    """As text if it is of a text type and UTF-8, else in base64; forms are not text to Lambda."""
     if not body:
         return
-    if _is_text(content_type):
+    if _is_text(event["headers"].get("content-type", "")):
         try:
             event["body"] = body.decode()
             return
         except UnicodeDecodeError:
             pass
-    event["body"] = base64.b64encode(body).decode()
+    event["body"] = binascii.b2a_base64(body, newline=False).decode()
     event["isBase64Encoded"] = True
+
+
+def _is_text(content_type):
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind.startswith("text/") or kind.endswith(("json", "xml", "javascript")) or kind == ""
+
+
+# ---- results ----
 
 
 def _default(value):
     if type(value).__name__ == "Decimal":
         return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
+
+
+def make_c_encoder():
+    """What json.JSONEncoder makes anew for each document, once: f(value, 0) gives pieces of text."""
+    if make_encoder is None:
+        return None
+    return make_encoder({}, _default, encode_basestring, None, ": ", ", ", False, False, True)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=_default).encode
@@ -118,7 +126,8 @@ def answer(request, result):
     if isinstance(result, dict) and "statusCode" in result:
         _answer_dict(request, result)
     elif isinstance(result, (bytes, bytearray, memoryview)):
-        request.start(200, [("Content-Type", "application/octet-stream")], len(bytes(result)))
+        result = bytes(result)
+        request.start(200, [("Content-Type", "application/octet-stream")], len(result))
         request.write(result)
     else:
         answer_json(request, result)
@@ -128,14 +137,11 @@ def _answer_dict(request, result):
     try:
         status = int(result["statusCode"])
         body = _body_of(result)
-    except (TypeError, ValueError) as e:
-        raise MarshalError("Unable to marshal response: %s" % e) from e
-    headers, has_type = _headers_of(result)
-    if not has_type and body:
-        headers += JSON
-    try:
+        headers, has_type = _headers_of(result)
+        if not has_type and body:
+            headers += JSON
         request.start(status, headers, len(body))
-    except (ValueError, UnicodeError, OverflowError, TypeError) as e:
+    except (AttributeError, TypeError, ValueError, OverflowError) as e:
         raise MarshalError("Unable to marshal response: %s" % e) from e
     request.write(body)
 
@@ -143,26 +149,22 @@ def _answer_dict(request, result):
 def _headers_of(result):
     """(list of pairs, whether a Content-Type is among them)"""
     pairs = []
-    has_type = False
-    try:
-        for name, value in (result.get("headers") or {}).items():
-            if isinstance(value, (list, tuple)):
-                value = ",".join(map(_text, value))
-            pairs.append((str(name), _text(value)))
-            has_type = has_type or pairs[-1][0].lower() == "content-type"
-        for name, values in (result.get("multiValueHeaders") or {}).items():  # payload format 1.0
-            pairs = [p for p in pairs if p[0].lower() != str(name).lower()]
-            pairs += [(str(name), _text(value)) for value in values]
-            has_type = has_type or str(name).lower() == "content-type"
-        pairs += [("Set-Cookie", _text(cookie)) for cookie in result.get("cookies") or ()]
-    except (AttributeError, TypeError) as e:
-        raise MarshalError("Unable to marshal response: headers or cookies: %s" % e) from e
+    for name, value in (result.get("headers") or {}).items():
+        if isinstance(value, (list, tuple)):
+            value = ",".join(map(_text, value))
+        pairs.append((str(name), _text(value)))
+    for name, values in (result.get("multiValueHeaders") or {}).items():  # payload format 1.0
+        pairs = [p for p in pairs if p[0].lower() != str(name).lower()]
+        pairs += [(str(name), _text(value)) for value in values]
+    has_type = any(name.lower() == "content-type" for name, _ in pairs)
+    pairs += [("Set-Cookie", _text(cookie)) for cookie in result.get("cookies") or ()]
     return pairs, has_type
 
 
 def _text(value):
-    return value if isinstance(value, str) else "true" if value is True else \
-        "false" if value is False else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
 
 
 def _body_of(result):
@@ -174,5 +176,5 @@ def _body_of(result):
     if not isinstance(body, str):
         return to_json(body)
     if result.get("isBase64Encoded"):
-        return base64.b64decode(body)
+        return binascii.a2b_base64(body)
     return body.encode("utf-8", "replace")

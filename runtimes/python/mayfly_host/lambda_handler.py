@@ -1,6 +1,5 @@
-"""Lambda's contract: handler(event, context), plain or `async def`."""
+"""Lambda's contract: handler(event, context), plain or `async def`. Most of it is lambda.c."""
 
-import json
 import os
 import sys
 import time
@@ -9,16 +8,15 @@ from . import detect, lambda_event
 
 
 class _Identity:
-    __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
-
-    def __init__(self):
-        self.cognito_identity_id = None
-        self.cognito_identity_pool_id = None
+    cognito_identity_id = None
+    cognito_identity_pool_id = None
 
 
 class Context:
-    """What is the same for all requests belongs to the class."""
+    """What is the same for all requests belongs to the class; lambda.c sets the rest."""
 
+    aws_request_id = ""
+    _deadline_ms = 0
     function_name = ""
     function_version = ""
     memory_limit_in_mb = ""
@@ -26,10 +24,6 @@ class Context:
     log_group_name = ""
     client_context = None
     identity = _Identity()
-
-    def __init__(self, request_id, deadline_ms):
-        self.aws_request_id = request_id
-        self._deadline_ms = deadline_ms
 
     @property
     def log_stream_name(self):
@@ -48,8 +42,7 @@ class Context:
         return "<Context of %s, request %s>" % (self.function_name, self.aws_request_id)
 
 
-def prepare(start):
-    """Puts what is known before any request into Context."""
+def _prepare_context(start):
     name = start["function"]
     region = os.environ.get("AWS_REGION", "us-east-1")
     Context.function_name = name
@@ -60,57 +53,59 @@ def prepare(start):
 
 
 class Adapter:
-    def __init__(self, handler, start):
-        self.handler = handler
-        self.timeout_ms = start["timeout_ms"]
+    answer_request = None  # it is in C
+    answer_null = None
+
+    def __init__(self, mayfly, handler, start):
         self.loop = None
         self.keeps_loop = start["isolation"] == "instance"
-        prepare(start)
-        if detect.is_async(handler):
-            self.import_asyncio()
+        self.is_async = detect.is_async(handler)
+        self.asyncio = None
+        if self.is_async:
+            self._import_asyncio()
+        _prepare_context(start)
+        templates = (lambda_event.EVENT, lambda_event.REQUEST_CONTEXT, lambda_event.HTTP)
+        mayfly.lambda_setup(self, handler, _null_handler, Context, lambda_event.make_c_encoder(),
+                            templates, start["timeout_ms"])
+        # For the cases that lambda.c leaves to Python.
+        self.answer = lambda_event.answer
+        self.answer_json = lambda_event.answer_json
 
-    def import_asyncio(self):
+    def on_touch(self):
+        if self.is_async:
+            self._make_loop()
+
+    def event_of(self, request):
+        return lambda_event.from_json(request.body())
+
+    def put_body(self, request, event):
+        lambda_event.put_body(event, request.body())
+
+    # ---- coroutines ----
+
+    def _import_asyncio(self):
         import asyncio
         self.asyncio = asyncio
 
-    def touch(self, request):
-        """What a request does, but for the author's part."""
-        if hasattr(self, "asyncio"):
-            self.make_loop()
-        self.answer(request, _null_handler)
-
-    def answer(self, request, handler=None):
-        request_id = request.get("Mayfly-Request-Id") or ""
-        deadline = request.get("Mayfly-Deadline-Ms")
-        context = Context(request_id, int(deadline) if deadline and deadline.isdigit()
-                          else int(time.time() * 1000) + self.timeout_ms)
-        trigger = request.get("Mayfly-Trigger")
-        is_http = trigger is None or trigger == "http"
-        event = lambda_event.from_request(request, request_id) if is_http else _event_of(request)
-        result = (handler or self.handler)(event, context)
-        if hasattr(result, "__await__"):
-            result = self.wait_for(result)
-        (lambda_event.answer if is_http else lambda_event.answer_json)(request, result)
-
-    def make_loop(self):
+    def _make_loop(self):
         """One loop a process. A worker has it ready before its request comes. With isolation
         `instance` it stays from request to request, because a client that the author keeps open
         between requests belongs to the loop it was opened in."""
-        if not hasattr(self, "asyncio"):
-            self.import_asyncio()
+        if not self.asyncio:
+            self._import_asyncio()
         self.loop = self.asyncio.new_event_loop()
         self.asyncio.set_event_loop(self.loop)
 
-    def wait_for(self, result):
+    def wait_for(self, awaitable):
         if self.loop is None or self.loop.is_closed():
-            self.make_loop()
+            self._make_loop()
         try:
-            return self.loop.run_until_complete(_awaited(result))
+            return self.loop.run_until_complete(_awaited(awaitable))
         finally:
             if not self.keeps_loop:
-                self.end_tasks()
+                self._end_tasks()
 
-    def end_tasks(self):
+    def _end_tasks(self):
         """Cancels what the handler left running, as asyncio.run() does, so that it can clean up."""
         left = self.asyncio.all_tasks(self.loop)
         for task in left:
@@ -119,31 +114,9 @@ class Adapter:
             self.loop.run_until_complete(self.asyncio.gather(*left, return_exceptions=True))
 
 
-async def _awaited(thing):
-    return await thing
-
-
-def _event_of(request):
-    """The event of a trigger other than http is the body. An empty one is {}, as Lambda has it."""
-    body = request.body()
-    if not body:
-        return {}
-    try:
-        return json.loads(body)
-    except ValueError as e:
-        raise UnmarshalError("Unable to unmarshal input: %s" % e) from None
-
-
-class UnmarshalError(Exception):
-    """The request's body is no event."""
-
-
-UnmarshalError.type = "Runtime.UnmarshalError"
-lambda_event.MarshalError.type = "Runtime.MarshalError"
+async def _awaited(awaitable):
+    return await awaitable
 
 
 def _null_handler(event, context):
-    context.get_remaining_time_in_millis()
-    lambda_event.to_json(event)
-    json.loads('{"a": [1, "b", null, 1.5]}')
-    return {"statusCode": 200, "headers": {"content-type": "text/plain"}, "body": "touched"}
+    return {"touched": 1}

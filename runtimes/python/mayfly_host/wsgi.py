@@ -73,7 +73,9 @@ class _Reply:
 
 
 class Adapter:
-    def __init__(self, app, start):
+    on_touch = None
+
+    def __init__(self, mayfly, app, start):
         self.app = app
         self.base = {
             "REQUEST_METHOD": "GET",
@@ -98,7 +100,10 @@ class Adapter:
             "wsgi.file_wrapper": FileWrapper,
         }
 
-    def touch(self, request):
+    def answer_request(self, request):
+        self.answer(request, self.app)
+
+    def answer_null(self, request):
         self.answer(request, _null_app)
 
     def environ(self, request):
@@ -121,9 +126,9 @@ class Adapter:
             io.BytesIO()
         return environ
 
-    def answer(self, request, app=None):
+    def answer(self, request, app):
         reply = _Reply(request)
-        pieces = (app or self.app)(self.environ(request), reply.start)
+        pieces = app(self.environ(request), reply.start)
         try:
             self.send(request, reply, pieces)
         finally:
