@@ -384,6 +384,7 @@ int relay_serve(struct worker *w, const char *program)
 
     r->worker = w;
     r->program = program;
+    r->body_ended = worker_head(w)->framing == HTTP_BODY_NONE;
     cgi_parser_init(&r->parser);
     result = environment_init(&environment, worker_head(w), environ);
     if (result == 0)
