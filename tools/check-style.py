@@ -25,8 +25,6 @@ BANNED = {
     "strtok": ("slices", []),
     "atoi": ("parse_u64", []),
     "atol": ("parse_u64", []),
-    "strtol": ("parse_u64", []),
-    "strtoul": ("parse_u64", []),
     "gmtime": ("gmtime_r", []),
     "localtime": ("localtime_r", []),
     "system": ("fork and exec", []),

@@ -16,8 +16,16 @@ from .process import wait_until
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("MAYFLY_BUILD") or ROOT / "build").resolve()
 MAYFLY = BUILD / "mayfly"
+SANITIZED = bool(os.environ.get("MAYFLY_SANITIZED"))
 # Sanitizers and a busy machine take their time; only a hang should fail.
-START_SECONDS = 120 if os.environ.get("MAYFLY_SANITIZED") else 60
+START_SECONDS = 120 if SANITIZED else 60
+
+
+def sanitizer_environment():
+    """What an interpreter needs that was not built with sanitizers, to load a module that was."""
+    library = subprocess.run(["cc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
+    environment = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
+    return {"LD_PRELOAD": library.stdout.strip(), **environment}
 
 
 def write_project(folder, files):
@@ -55,6 +63,9 @@ class Daemon:
             arguments += ["--state", str(self.state)]
         if "--listen" not in arguments:
             arguments += ["--listen", "127.0.0.1:0"]
+        if SANITIZED:
+            for name, value in sanitizer_environment().items():
+                arguments += ["--env", f"{name}={value}"]
         self.started = time.monotonic()
         self.out = open(self.folder / "stdout", "w+b")
         self.err = open(self.folder / "stderr", "w+b")
