@@ -5,8 +5,8 @@
   faults    page faults per request by role, by the code that faults and by the memory touched
   counts    context switches, migrations, page faults and CPU time per request, nearly undisturbed
 
-A process that runs before the load has the role its command line tells; one that comes with the
-load is a worker.
+A process that runs before the load has a role by its name and its place in the tree; one that
+comes with the load is a worker.
 """
 
 import argparse
@@ -35,25 +35,23 @@ ATTACH_SECONDS = 0.7  # perf and strace need a moment to attach to everything
 
 # ---- roles ----
 
-def command_line(pid):
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+PROGRAMS = ("supervisor", "gateway", "control")  # mayfly's own: mayfly-gateway and so on
+BY_DEPTH = ("supervisor", "zygote", "standby")   # all others in mayfly's tree
+PEER_BY_DEPTH = ("parent", "child", "grandchild")
 
 
-def roles_of(tree):
+def role_of(process, depth, is_mayfly):
+    by_depth = BY_DEPTH if is_mayfly else PEER_BY_DEPTH
+    program = process.name.removeprefix("mayfly-")[:len("supervisor")]
+    return program if program in PROGRAMS else by_depth[min(depth, len(by_depth) - 1)]
+
+
+def roles_of(tree, is_mayfly):
     """{pid: role} of the processes that run now."""
-    processes = tree.processes()
-    depth = {processes[0].pid: 0}
-    roles = {}
-    for process in processes:
-        depth.setdefault(process.pid, depth.get(process.parent, 0) + 1)
-        words = command_line(process.pid).split() or [process.name]
-        kind = [word for word in words if re.fullmatch(r"(.*[/-])?(gateway|control|zygote)", word)]
-        if depth[process.pid] == 0:
-            roles[process.pid] = "supervisor"
-        elif kind:
-            roles[process.pid] = re.split("[/-]", kind[0])[-1]
-        else:
-            roles[process.pid] = f"{process.name}@{depth[process.pid]}"
+    depth, roles = {}, {}
+    for process in tree.processes():
+        depth[process.pid] = depth.get(process.parent, -1) + 1
+        roles[process.pid] = role_of(process, depth[process.pid], is_mayfly)
     return roles
 
 
@@ -74,15 +72,12 @@ def observed(argv, options, row, server, programs):
     return result["ok"]
 
 
-def perf_samples(event, options, row, server, programs, extra=()):
-    """Runs perf record on the tree; returns (requests, perf script's lines)."""
+def perf_samples(argv, script_argv, options, row, server, programs):
+    """Runs perf record; returns (requests, perf script's lines)."""
     options.out.mkdir(parents=True, exist_ok=True)
     data = options.out / f"{options.what}-{row.name}.data"
-    pids = ",".join(map(str, server.tree.pids()))
-    requests = observed(["perf", "record", "-e", event, *extra, "-o", str(data), "-p", pids],
-                        options, row, server, programs)
-    fields = "pid,ip,sym,dso" + (",addr" if "-d" in extra else "")
-    script = subprocess.run(["perf", "script", "-i", str(data), "-F", fields], text=True,
+    requests = observed(["perf", "record", *argv, "-o", str(data)], options, row, server, programs)
+    script = subprocess.run(["perf", "script", "-i", str(data), *script_argv], text=True,
                             capture_output=True)
     print(f"raw data: {data} (perf report -i ...)\n", file=sys.stderr)
     return requests, script.stdout.splitlines()
@@ -97,26 +92,48 @@ def top(title, head, counter, divisor, digits=2):
 
 # ---- the four views ----
 
-SAMPLE = re.compile(r"\s*(\d+)\s+([0-9a-f]+)\s+(\S+)(?:\+0x[0-9a-f]+)?.*\((.*)\)$")
-
-
 def show_cpu(options, row, server, programs):
-    roles = roles_of(server.tree)
-    requests, lines = perf_samples("cpu-clock", options, row, server, programs,
-                                   ("-F", str(SAMPLE_HZ)))
+    """Samples the CPUs, not the processes: a timer of a worker's own would hardly ever fire in a
+    life of 50 us."""
+    roles = roles_of(server.tree, row.is_mayfly)
+    requests, lines = perf_samples(["-a", "-e", "cpu-clock", "-F", str(SAMPLE_HZ), "-g"],
+                                   ["--show-task-events", "-F", "comm,pid,ip,sym,dso"],
+                                   options, row, server, programs)
     by_role, by_symbol = Counter(), Counter()
-    for line in lines:
-        if match := SAMPLE.match(line):
-            role = roles.get(int(match[1]), "worker")
-            by_role[role] += 1
-            by_symbol[role, match[3], Path(match[4]).name.strip("[]")] += 1
+    for role, symbol, file in innermost(lines, roles):
+        by_role[role] += 1
+        by_symbol[role, symbol.split("+")[0], Path(file).name.strip("[]")] += 1
     per_request = requests * SAMPLE_HZ / 1e6  # samples -> us per request
     top("CPU us per request by role", ["role", "us"], by_role, per_request, 1)
     top("CPU us per request by function", ["role, function, file", "us"], by_symbol, per_request, 1)
 
 
+FORK = re.compile(r".*PERF_RECORD_FORK\((\d+):\d+\):\((\d+):")
+HEADING = re.compile(r"\S.*?\s+(\d+)\s*$")         # comm pid
+FRAME = re.compile(r"\s+[0-9a-f]+ (\S+).*\((.*)\)$")  # ip symbol (file)
+
+
+def innermost(lines, roles):
+    """(role, innermost symbol, its file) of each sample in a process of ours. Samples and forks
+    come in the order of time, so a PID means what it was last given to."""
+    roles = dict(roles)
+    role = None
+    for line in lines:
+        if match := FORK.match(line):
+            child, parent = int(match[1]), int(match[2])
+            if child != parent and parent in roles:
+                roles[child] = "worker" if child not in roles else roles[child]
+            elif child != parent and roles.get(child) == "worker":
+                del roles[child]
+        elif match := HEADING.match(line):
+            role = roles.get(int(match[1]))
+        elif role and (match := FRAME.match(line)):
+            yield role, match[1], match[2]
+            role = None
+
+
 def show_syscalls(options, row, server, programs):
-    roles = roles_of(server.tree)
+    roles = roles_of(server.tree, row.is_mayfly)
     with tempfile.NamedTemporaryFile("r", prefix="strace-") as trace:
         attach = [word for pid in roles for word in ("-p", str(pid))]
         requests = observed(["strace", "-f", "-qq", "-o", trace.name, *attach], options, row,
@@ -138,9 +155,10 @@ FAULT = re.compile(r"\s*(\d+)\s+[0-9a-f]+ (\S+) \((.*?)\)\s+[0-9a-f]+ (\S+).*\((
 
 
 def show_faults(options, row, server, programs):
-    roles = roles_of(server.tree)
-    requests, lines = perf_samples("page-faults", options, row, server, programs,
-                                   ("-c", "1", "-d"))
+    roles = roles_of(server.tree, row.is_mayfly)
+    pids = ",".join(map(str, roles))
+    requests, lines = perf_samples(["-e", "page-faults", "-c", "1", "-d", "-p", pids],
+                                   ["-F", "pid,addr,ip,sym,dso"], options, row, server, programs)
     by_role, by_symbol, by_memory = Counter(), Counter(), Counter()
     for line in lines:
         if match := FAULT.match(line):
@@ -153,23 +171,30 @@ def show_faults(options, row, server, programs):
     top("by the memory that was touched", ["role, mapping, symbol", "faults"], by_memory, requests)
 
 
+COUNTS = ("context-switches", "cpu-migrations", "page-faults", "task-clock")
+
+
+def perf_stat(pids, options, row, server, programs):
+    """{event: count per request} of the processes and the children they have meanwhile."""
+    with tempfile.NamedTemporaryFile("r", prefix="perf-stat-") as out:
+        requests = observed(["perf", "stat", "-j", "-e", ",".join(COUNTS), "-o", out.name, "-p",
+                             ",".join(map(str, pids))], options, row, server, programs)
+        events = [json.loads(line) for line in out if line.startswith("{")]
+    # An event that never came is "<not counted>".
+    return {event["event"]: float(event["counter-value"].replace("<not counted>", "0")) / requests
+            for event in events}
+
+
 def show_counts(options, row, server, programs):
-    events = "context-switches,cpu-migrations,page-faults,task-clock"
     by_role = {}
-    for pid, role in roles_of(server.tree).items():
-        by_role.setdefault(role, []).append(str(pid))
-    requests, rows = None, []
+    for pid, role in roles_of(server.tree, row.is_mayfly).items():
+        by_role.setdefault(role, []).append(pid)
+    by_role.pop("standby", None)  # each is gone after its first request
+    rows = []
     for role, pids in by_role.items():
-        with tempfile.NamedTemporaryFile("r", prefix="perf-stat-") as out:
-            requests = observed(["perf", "stat", "-j", "-e", events, "-o", out.name, "-p",
-                                 ",".join(pids)], options, row, server, programs)
-            values = {}
-            for line in out:
-                if line.startswith("{"):
-                    event = json.loads(line)
-                    values[event["event"]] = float(event["counter-value"]) / requests
-        rows.append([role] + [f"{value * (1000 if name == 'task-clock' else 1):.2f}"
-                              for name, value in values.items()])
+        values = perf_stat(pids, options, row, server, programs)
+        values["task-clock"] *= 1000  # given in ms
+        rows.append([role] + [f"{values[event]:.2f}" for event in COUNTS])
     print(table("Per request, by role with the children it has meanwhile (a zygote's workers)",
                 ["role", "switches", "migrations", "faults", "CPU us"], rows))
 
