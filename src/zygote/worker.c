@@ -7,6 +7,7 @@
 #include "zygote/zygote-internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -431,6 +432,14 @@ static void rehearse(struct worker *w, const struct zygote_host *host, void *ctx
     begin(w);
 }
 
+/* Whether somebody waits already: then a rehearsal would only delay the performance. */
+static bool request_waits(const struct worker *w)
+{
+    struct pollfd p = {.fd = w->fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
+}
+
 static struct worker the_worker;
 
 void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation)
@@ -448,7 +457,8 @@ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolat
     http_parser_init(&w->parser, HTTP_REQUEST, &worker_limits);
     if (host->after_fork)
         host->after_fork(ctx);
-    rehearse(w, host, ctx);
+    if (!request_waits(w))
+        rehearse(w, host, ctx);
     do {
         begin(w);
         r = next_request(w);
