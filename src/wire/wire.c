@@ -230,8 +230,9 @@ int wire_recv(struct wire *w, struct wire_message *ret)
     n = sock_recv(w->fd, w->in, WIRE_BYTES_MAX, fds, &n_fds);
     if (n == -EAGAIN)
         return WIRE_E_AGAIN;
-    if (n == 0 || n == -ECONNRESET)
-        return WIRE_E_CLOSED;
+    if ((n == 0 && n_fds == 0) || n == -ECONNRESET)
+        return WIRE_E_CLOSED; /* an empty packet looks like the end, too; descriptors tell it apart
+                               */
     if (n < 0)
         return n == -EMSGSIZE ? -EBADMSG : (int)n;
     r = wire_decode(slice(w->in, (size_t)n), w->self, w->peer, n_fds, ret);
