@@ -207,6 +207,9 @@ static void fail_queue(struct pool *p, enum outcome outcome, unsigned status, co
     while ((link = list_first(&p->queue))) {
         struct invocation *inv = list_entry(link, struct invocation, link);
 
+        inv->cold = true;
+        inv->init_ns =
+            p->wanted_ns > 0 ? loop_now(p->gateway->loop) - MAX(p->wanted_ns, inv->arrived_ns) : 0;
         if (p->load_error)
             (void)buf_append(&inv->error_json, p->load_error,
                              MIN(strlen(p->load_error), buf_room(&inv->error_json)));
@@ -306,7 +309,8 @@ static void on_load_failed(struct pool *p, struct slice error)
     free(p->load_error);
     p->load_error = slice_dup(error);
     p->load_failed_ns = loop_now(p->gateway->loop);
-    journal_log(p->gateway, &line);
+    if (p->n_queue == 0) /* else the records say it */
+        journal_log(p->gateway, &line);
     if (p->state != POOL_COLD)
         enter_cold(p);
     fail_queue(p, OUTCOME_INIT, 500, "the function could not be loaded");
