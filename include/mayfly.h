@@ -58,9 +58,9 @@ typedef int mayfly_handler(mayfly_request *request, mayfly_response *response);
  * ...) says why. */
 MAYFLY_EXPORT int mayfly_init(void);
 
-/* Runs in each new process before it waits for its request, so that nobody waits for it: touch
- * the memory and make the connections that a request will need. It must have no effect that is
- * wrong to have when no request comes. */
+/* Runs in a new process before it waits for its request, so that nobody waits for it: touch the
+ * memory and make the connections that a request will need. It does not run when the request is
+ * there already, and must have no effect that is wrong to have when none comes. */
 MAYFLY_EXPORT void mayfly_warmup(void);
 
 /* ---- the request ---- */

@@ -384,6 +384,9 @@ int relay_serve(struct worker *w, const char *program)
 
     r->worker = w;
     r->program = program;
+    result = r->in < 0 ? relay_prepare() : 0; /* a request that waited was not prepared for */
+    if (result < 0)
+        return result;
     r->body_ended = worker_head(w)->framing == HTTP_BODY_NONE;
     cgi_parser_init(&r->parser);
     result = environment_init(&environment, worker_head(w), environ);

@@ -5,7 +5,8 @@
 
 #include "zygote/worker.h"
 
-/* Makes the pipes ahead of the request. Returns 0 or -errno. Context: once, in a standby. */
+/* Makes the pipes ahead of the request, in a standby; else relay_serve() does. Returns 0 or -errno.
+ */
 int relay_prepare(void);
 
 /* Returns as a zygote_host's serve(). When it returns, the program and its group are gone and it

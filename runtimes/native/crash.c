@@ -39,18 +39,22 @@ static void text_add(struct text *t, const char *s)
         t->bytes[t->len++] = *s++;
 }
 
-static void text_add_hex(struct text *t, uint64_t value)
+static void text_add_number(struct text *t, uint64_t value, unsigned base)
 {
-    char digits[2 + 16 + 1], *p = digits + sizeof(digits) - 1;
+    char digits[20 + 1], *p = digits + sizeof(digits) - 1;
 
     *p = '\0';
     do {
-        *--p = "0123456789abcdef"[value % 16];
-        value /= 16;
+        *--p = "0123456789abcdef"[value % base];
+        value /= base;
     } while (value > 0);
-    *--p = 'x';
-    *--p = '0';
     text_add(t, p);
+}
+
+static void text_add_hex(struct text *t, uint64_t value)
+{
+    text_add(t, "0x");
+    text_add_number(t, value, 16);
 }
 
 static void text_write(const struct text *t)
@@ -155,9 +159,15 @@ static bool tell_frame(uintptr_t pc, bool is_return_address)
     } else {
         text_add_hex(&t, pc);
     }
-    if (*symbol.file) {
+    if (*symbol.file || *symbol.library) {
         text_add(&t, " (");
         text_add(&t, symbol.file);
+        if (*symbol.file) {
+            text_add(&t, ":");
+            text_add_number(&t, symbol.line, 10);
+        }
+        text_add(&t, *symbol.file && *symbol.library ? ", " : "");
+        text_add(&t, symbol.library);
         text_add(&t, ")");
     }
     text_add(&t, "\n");

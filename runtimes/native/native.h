@@ -96,10 +96,12 @@ void crash_install(const void *root);
 /* ---- names for addresses; async-signal-safe ---- */
 
 struct symbol {
-    char name[128];  /* "" if there is none */
-    uint64_t offset; /* of the address in it */
-    char file[64];   /* of the shared library, or "" for the program itself */
-    uint64_t start;  /* address of its first byte, as loaded */
+    char name[128];   /* "" if there is none */
+    uint64_t offset;  /* of the address in it */
+    char library[64]; /* that it is in, or "" for the program itself */
+    char file[64];    /* source, or "" if that is not known */
+    unsigned line;
+    uint64_t start; /* address of its first byte, as loaded */
 };
 
 /* Finds the function that address is in, from the symbol table of the file it was loaded from. */

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -199,6 +200,23 @@ def test_deadline_while_the_client_does_not_take_its_answer(program):
     ended = worker.end()
     assert ended.exit_code == 124
     assert "still running at the deadline" in ended.stack
+
+
+def test_a_request_that_waits_already_needs_no_standby(program, monkeypatch):
+    """The gateway may send the request before the worker has started; nothing is made ready then."""
+    z = program(ECHO)
+    pair = socket.socketpair
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nat once"
+
+    def pair_with_request(*arguments):
+        ours, theirs = pair(*arguments)
+        ours.sendall(request)
+        return ours, theirs
+
+    monkeypatch.setattr(socket, "socketpair", pair_with_request)
+    worker = z.fork()
+    assert worker.read_reply().body == b"at once"
+    assert worker.end().exit_code == 0
 
 
 def test_many_at_once(program):

@@ -2,6 +2,7 @@
 import http.client
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,13 @@ def test_stack_of_a_crash(zygote, plain, path, number, says, frames):
     for frame in frames:
         at = ended.stack.index(f" {frame}", at) + 1
     assert "run_handler" not in ended.stack  # the author's code ends before
+
+
+def test_stack_has_the_lines_of_the_source(zygote, plain):
+    source = (Path(__file__).parent / "handlers.c").read_text().splitlines()
+    line = 1 + next(i for i, text in enumerate(source) if "*address = 1;" in text)
+    _, ended = crash(zygote, "/segv")
+    assert f"(handlers.c:{line})" in ended.stack.splitlines()[1]
 
 
 def test_a_signal_that_is_sent_kills_too(zygote, plain):
@@ -116,5 +124,5 @@ def test_crash_in_a_shared_library_names_it(build, so_host, plain):
     with Zygote([so_host, library, "handler"], cwd=library.parent) as z:
         _, ended = crash(z, "/")
     assert ended.signal == signal.SIGSEGV
-    assert f" hidden" in ended.stack and f" handler" in ended.stack
-    assert f"({library.name})" in ended.stack
+    assert " hidden" in ended.stack and " handler" in ended.stack
+    assert f"{library.stem.split('-')[0]}.c:3, {library.name})" in ended.stack

@@ -1,5 +1,6 @@
 """From a .c or .so file to a zygote that is ready, or says why it is not."""
 import subprocess
+import time
 
 import pytest
 
@@ -46,11 +47,14 @@ def test_hello(zygote_of):
         assert z.log == ""
 
 
-def test_hooks_run_once_in_the_zygote_and_once_in_each_worker(zygote_of):
+def test_hooks_run_once_in_the_zygote_and_once_in_each_standby(zygote_of):
     with zygote_of(HOOKS) as z:
-        assert [z.request("GET", "/").body for _ in range(3)] == [b"1 1"] * 3
+        for _ in range(3):
+            worker = z.fork()
+            time.sleep(0.2)  # it is a standby now
+            assert worker.request("GET", "/").body == b"1 1"
+            assert worker.end().stdout == ""
         assert z.log == "loading"  # and not again in each worker
-        assert z.request("GET", "/").ended.stdout == ""
 
 
 def test_init_that_fails_says_why(zygote_of):
