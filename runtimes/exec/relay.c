@@ -37,7 +37,7 @@
 
 /* How long output is held back, so that the reply of a program that is quick goes in one piece with
  * its length, and one that dawdles is streamed. */
-#define FLUSH_AFTER_MS 2
+#define FLUSH_AFTER_MS 10
 #define FLUSH_AFTER_NS (FLUSH_AFTER_MS * NS_PER_MS)
 
 /* After the answer is complete: how long the program may take to end. */
