@@ -45,7 +45,7 @@ struct cli_option {
     const char *choices; /* its values for the completion, "python c exec", or NULL */
 };
 
-#define CLI_OPTIONS_MAX  16  /* of one command, with those that all have */
+#define CLI_OPTIONS_MAX  24  /* of one command, with those that all have */
 #define CLI_GIVEN_MAX    256 /* in one call */
 #define CLI_OPERANDS_MAX 4
 
