@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#define MESSAGES_MAX 64 /* of the gateway in one round, so that it cannot keep us from the rest */
+
 static void on_records(struct control *c, const struct wire_records *m)
 {
     struct record record;
@@ -42,10 +44,9 @@ static void on_logs(struct control *c, const struct wire_logs *m)
         c->printer.kind->lost(&c->printer, "log lines", m->lost);
 }
 
-/* Everything that the gateway has sent. */
 static void gateway_drain(struct control *c)
 {
-    while (wire_is_open(&c->gateway)) {
+    for (int i = 0; i < MESSAGES_MAX && wire_is_open(&c->gateway); i++) {
         struct wire_message m;
         int r = wire_recv(&c->gateway, &m);
 

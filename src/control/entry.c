@@ -126,7 +126,7 @@ static enum entry_rank python_import_rank(struct source s, struct slice *ret_nam
     enum entry_rank best = ENTRY_NONE;
     bool in_brackets;
 
-    while (s.p < s.end && (is_word(*s.p) || strchr(" \t.", *s.p))) {
+    while (s.p < s.end && (is_word(*s.p) || memchr(" \t.", *s.p, 3))) {
         if (slice_eq(word_next(&s), SLICE_LIT("import")))
             break;
         while (s.p < s.end && *s.p == '.')

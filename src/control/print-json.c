@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "control/printer.h"
-#include "json/writer.h"
+#include "model/record-json.h"
 
 #include <stdio.h>
 
@@ -28,17 +28,6 @@ static void line_end(struct printer *p, struct jsonw *w)
     output_end(p->out, r < 0 ? r : buf_append(&p->out->buf, "\n", 1));
 }
 
-static void put_u64(struct jsonw *w, const char *name, uint64_t value)
-{
-    jsonw_key(w, name);
-    if (strcmp(name, "outcome") == 0)
-        jsonw_str(w, slice_str(outcome_name((enum outcome)value)));
-    else if (strcmp(name, "trigger") == 0)
-        jsonw_str(w, slice_str(trigger_name((enum trigger)value)));
-    else
-        jsonw_u64(w, value);
-}
-
 static void put_str(struct jsonw *w, const char *name, struct slice value)
 {
     jsonw_key(w, name);
@@ -50,11 +39,7 @@ static void print_record(struct printer *p, const struct record *r)
     struct jsonw w;
 
     line_begin(p, &w, "invocation", r->start_us);
-#define RECORD_U64(name, text)      put_u64(&w, #name, r->name);
-#define RECORD_STR(name, max, text) put_str(&w, #name, r->name);
-    RECORD_FIELDS(RECORD_U64, RECORD_STR)
-#undef RECORD_U64
-#undef RECORD_STR
+    record_write_json(r, &w);
     line_end(p, &w);
 }
 
@@ -77,7 +62,8 @@ static void print_lost(struct printer *p, const char *what, uint64_t n)
 
     line_begin(p, &w, "lost", clock_wall_us());
     put_str(&w, "what", slice_str(what));
-    put_u64(&w, "n", n);
+    jsonw_key(&w, "n");
+    jsonw_u64(&w, n);
     line_end(p, &w);
 }
 

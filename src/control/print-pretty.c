@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/printer.h"
+#include "json/text.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -85,16 +86,43 @@ static int put_lines(struct buf *b, const char *before, struct slice text, const
     return r;
 }
 
+/* What a function or its loading failed with, {"errorType", "errorMessage", "stackTrace"}, as
+ * people read it; any other text as it is. */
+static int put_failure(struct buf *b, const char *before, struct slice text, const char *after)
+{
+    json_t *json = NULL, *type, *message, *item;
+    _cleanup_free_ char *line = NULL;
+    size_t i;
+    int r;
+
+    if (text.len == 0 || text.base[0] != '{' || json_text_load(text, "failure", &json, NULL) < 0)
+        return put_lines(b, before, text, after);
+    type = json_object_get(json, "errorType");
+    message = json_object_get(json, "errorMessage");
+    if (!json_is_string(type) || !json_is_string(message) ||
+        asprintf(&line, "%s: %s", json_string_value(type), json_string_value(message)) < 0) {
+        line = NULL;
+        r = put_lines(b, before, text, after);
+    } else {
+        r = put_lines(b, before, slice_str(line), after);
+        json_array_foreach(json_object_get(json, "stackTrace"), i, item) r =
+            r < 0 ? r : put_lines(b, before, slice_str(json_string_value(item)), after);
+    }
+    json_decref(json);
+    return r;
+}
+
 static int put_log_text(struct printer *p, enum log_stream stream, struct slice text)
 {
+    const char *after = p->color && stream == LOG_STDERR ? RESET "\n" : "\n";
     char before[64];
 
     (void)snprintf(before, sizeof(before), "    %s%s%s ", paint(p, streams[stream].color),
                    streams[stream].mark, stream == LOG_STDERR ? "" : paint(p, RESET));
     if (text.len == 0) /* an empty line is one, too */
         text = SLICE_LIT("\n");
-    return put_lines(&p->out->buf, before, text,
-                     p->color && stream == LOG_STDERR ? RESET "\n" : "\n");
+    return stream == LOG_SYSTEM ? put_failure(&p->out->buf, before, text, after)
+                                : put_lines(&p->out->buf, before, text, after);
 }
 
 /* ---- lines on their own ---- */
@@ -200,8 +228,8 @@ static int put_record(struct printer *p, const struct record *r)
             ? x
             : put_lines(b, p->color ? "    " RED : "    ", r->error, p->color ? RESET "\n" : "\n");
     return x < 0 ? x
-                 : put_lines(b, p->color ? "      " RED : "      ", r->stack,
-                             p->color ? RESET "\n" : "\n");
+                 : put_failure(b, p->color ? "      " RED : "      ", r->stack,
+                               p->color ? RESET "\n" : "\n");
 }
 
 static void pretty_record(struct printer *p, const struct record *r)

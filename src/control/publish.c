@@ -91,7 +91,7 @@ static void note_broken(const struct control *c, const struct snapshot *s)
         const struct function *old = c->last ? snapshot_find(c->last, slice_str(f->name)) : NULL;
         char text[ERROR_TEXT_MAX * 2];
 
-        if (!f->broken || (old && strcmp(old->version, f->version) == 0))
+        if (!f->broken || (old && old->broken && strcmp(old->broken, f->broken) == 0))
             continue;
         (void)snprintf(text, sizeof(text), "%s is broken: %s", f->name, f->broken);
         note(c, true, "function.broken", text);

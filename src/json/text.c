@@ -49,7 +49,7 @@ static void scan_pass(struct scan *s)
 
 static void scan_blanks(struct scan *s)
 {
-    while (s->p < s->end && strchr(" \t\r\n", *s->p))
+    while (s->p < s->end && memchr(" \t\r\n", *s->p, 4))
         scan_pass(s);
 }
 

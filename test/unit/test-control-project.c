@@ -276,6 +276,11 @@ static void the_entry_of_a_python_file_is_found_as_vercel_does(void **state)
             fail_msg("%s: found %.*s", pythons[i].source, SLICE_ARG(name));
         free(source);
     }
+    {
+        struct slice name;
+
+        assert_false(entry_python(SLICE_LIT("from x\0 import app\n"), &name));
+    }
 }
 
 static void the_entry_of_a_c_file_is_a_function_at_its_top_level(void **state)

@@ -1,0 +1,2 @@
+/* c */ static char *s = "\"handler(";
+int handler (void) { return '\\''; }

@@ -1,0 +1,7 @@
+from x import (
+  a,  # c
+  b as app
+)
+x = '''
+class handler'''
+class Handler(B):
