@@ -166,7 +166,8 @@ def measure_cold(places, options, progress, skipped):
                     left = max(left, wait_until_idle(server.tree, base))
                     time.sleep(0.1)
                     try:
-                        times[cold.name].append(load.first_byte_ms(server.port, cold.path))
+                        first = load.first_byte_ms(server.port, cold.path)
+                        times[cold.name].append(first)
                     except (OSError, load.LoadError) as error:
                         skipped[f"cold-{cold.name}"] = str(error)
             left = max(left, wait_until_idle(server.tree, base))

@@ -1,6 +1,7 @@
 """The results as text tables and JSON."""
 
 import json
+import math
 
 from .budgets import judge
 from .load import LOADS
@@ -111,9 +112,14 @@ def sleepers(results):
     return table("A thousand requests at once, three seconds each", head, rows)
 
 
+def ratio_text(ratio):
+    """Rounded down, so that what is missed by a hair does not read 1.00."""
+    return "" if ratio is None else f"{math.floor(min(ratio, 999) * 100) / 100:.2f}"
+
+
 def budgets(results):
     rows = [[verdict.text, verdict.measured,
-             "" if verdict.ratio is None else f"{min(verdict.ratio, 999):.2f}", verdict.word]
+             ratio_text(verdict.ratio), verdict.word]
             for verdict in judge(results)]
     return table("Budgets (ratio 1 or more is met)", ["budget", "measured", "ratio", ""], rows)
 
