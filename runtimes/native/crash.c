@@ -18,10 +18,11 @@
 #include <unwind.h>
 
 #define ALT_STACK_BYTES  65536
-#define FRAMES_MAX       64    /* of an endless recursion these are enough */
-#define OVERFLOW_BYTES   65536 /* a bad address this near to the stack pointer: stack overflow */
-#define EXIT_DEADLINE    124   /* as timeout(1) does */
-#define EXIT_SIGNAL_BASE 128   /* as shells do */
+#define FRAMES_MAX       64      /* lines; one for a function that calls itself again and again */
+#define DEPTH_MAX        1000000 /* more than fit into the usual 8 MB of stack */
+#define OVERFLOW_BYTES   65536   /* a bad address this near to the stack pointer: stack overflow */
+#define EXIT_DEADLINE    124     /* as timeout(1) does */
+#define EXIT_SIGNAL_BASE 128     /* as shells do */
 
 static char alt_stack[ALT_STACK_BYTES] __attribute__((aligned(16)));
 static uintptr_t root_address;
@@ -138,7 +139,10 @@ struct walk {
     uintptr_t from; /* the interrupted instruction: what is above it is this handler */
     bool begun;
     bool prime;
-    unsigned n_frames;
+    uintptr_t last;  /* the frame before */
+    unsigned n_same; /* how often it has come again */
+    unsigned n_lines;
+    unsigned depth;
 };
 
 /* One line. Returns false if it is the host's own function, where the author's code ends. */
@@ -175,6 +179,19 @@ static bool tell_frame(uintptr_t pc, bool is_return_address)
     return true;
 }
 
+static void tell_repeats(struct walk *w)
+{
+    struct text t = {.len = 0};
+
+    if (w->n_same == 0)
+        return;
+    text_add(&t, "    ... ");
+    text_add_number(&t, w->n_same, 10);
+    text_add(&t, " times more\n");
+    text_write(&t);
+    w->n_same = 0;
+}
+
 static _Unwind_Reason_Code on_frame(struct _Unwind_Context *context, void *ctx)
 {
     struct walk *w = ctx;
@@ -186,7 +203,15 @@ static _Unwind_Reason_Code on_frame(struct _Unwind_Context *context, void *ctx)
     w->begun = w->begun || pc == w->from;
     if (!w->begun)
         return _URC_NO_REASON;
-    if (w->n_frames++ == FRAMES_MAX || !tell_frame(pc, !before))
+    if (w->depth++ == DEPTH_MAX)
+        return _URC_END_OF_STACK;
+    if (pc == w->last) {
+        w->n_same++;
+        return _URC_NO_REASON;
+    }
+    tell_repeats(w);
+    w->last = pc;
+    if (w->n_lines++ == FRAMES_MAX || !tell_frame(pc, !before))
         return _URC_END_OF_STACK;
     return _URC_NO_REASON;
 }
@@ -217,6 +242,7 @@ static void tell_stack(ucontext_t *context, const siginfo_t *info, int signal)
         leave_bad_call(context);
     w.from = *context_pc(context);
     (void)_Unwind_Backtrace(on_frame, &w);
+    tell_repeats(&w);
     if (!w.begun)
         (void)tell_frame(w.from, false);
     *context = saved;

@@ -26,7 +26,7 @@ def crash(zygote, path):
     ("/fpe", signal.SIGFPE, "SIGFPE: division by zero", ["dispatch"]),
     ("/ill", signal.SIGILL, "SIGILL: ", ["dispatch"]),
     ("/jump", signal.SIGSEGV, "SIGSEGV: jump to what is no code at address 0x0", ["dispatch"]),
-    ("/overflow", signal.SIGSEGV, "SIGSEGV: stack overflow at address 0x", ["recurse", "recurse"]),
+    ("/overflow", signal.SIGSEGV, "SIGSEGV: stack overflow at address 0x", ["recurse", "recurse", "... ", "dispatch"]),
     ("/in_heap", signal.SIGABRT, "", ["dispatch"]),
     ("/abort_it", signal.SIGABRT, "SIGABRT: abort() was called", ["abort", "dispatch"]),
     ("/free_twice", signal.SIGABRT, "SIGABRT: abort() was called", ["abort", "dispatch"]),
