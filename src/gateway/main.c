@@ -41,6 +41,8 @@ static void on_bury(struct loop_task *t)
         invocation_free(list_entry(link, struct invocation, link));
     while ((link = list_first(&g->dead_workers)))
         worker_free(list_entry(link, struct worker, link));
+    if (g->draining)
+        loop_task_put(g->loop, &g->drain_check); /* who ended may have been the last */
 }
 
 static uint32_t n_invocations(struct gateway *g)
