@@ -4,8 +4,7 @@
 #include "cli/cli.h"
 #include "cli/doctor.h"
 
-#include "base/parse.h"
-#include "base/slice.h"
+#include "base/clock.h"
 #include "os/clone.h"
 #include "os/fd.h"
 
@@ -25,6 +24,8 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define PROGRAM_SECONDS 5 /* longest wait for a program to tell its version */
 
 #define SAY(...) ((void)snprintf(detail, DOCTOR_DETAIL_MAX, __VA_ARGS__))
 
@@ -208,41 +209,58 @@ static enum health check_processes(const struct check *check, char detail[static
     return limit.rlim_cur >= 2048 ? HEALTH_OK : HEALTH_WARN;
 }
 
-/* What a program prints, up to size - 1 bytes within 5 s. Returns 0 or an errno. */
-static int output_of(const char *program, const char *option, char *dst, size_t size)
+/* Starts a program with both outputs to `out`. Returns 0 or an errno. */
+static int start_program(const char *program, const char *option, int out, struct pidref *ret)
 {
     char *argv[] = {(char *)program, (char *)option, NULL};
     posix_spawn_file_actions_t actions;
-    struct pollfd pollfd = {.events = POLLIN};
-    _cleanup_close_ int read_fd = -1;
-    int fds[2];
-    size_t len = 0;
-    ssize_t n = 1;
     pid_t pid;
     int r;
 
-    if (fd_pipe(fds, 0) < 0) {
-        return errno;
-    }
-    read_fd = pollfd.fd = fds[0];
     r = posix_spawn_file_actions_init(&actions);
-    r = r ?: posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-    r = r ?: posix_spawn_file_actions_adddup2(&actions, fds[1], STDERR_FILENO);
+    r = r ?: posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    r = r ?: posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
     r = r ?: posix_spawnp(&pid, program, &actions, NULL, argv, environ);
     (void)posix_spawn_file_actions_destroy(&actions);
-    (void)fd_close(fds[1]);
     if (r != 0) {
         return r;
     }
-    while (len < size - 1 && n > 0 && poll(&pollfd, 1, 5000) == 1) {
-        n = read(read_fd, dst + len, size - 1 - len);
+    return -pidref_from_fd_take((int)syscall(SYS_pidfd_open, pid, 0), ret, NULL);
+}
+
+/* What a program prints, up to size - 1 bytes within some seconds; then it is ended. Returns 0 or
+ * an errno. */
+static int output_of(const char *program, const char *option, char *dst, size_t size)
+{
+    uint64_t end_ns = clock_now_ns() + PROGRAM_SECONDS * NS_PER_S;
+    struct pidref process = PIDREF_NULL;
+    struct pollfd pollfd = {.events = POLLIN};
+    size_t len = 0;
+    ssize_t n = 1;
+    int fds[2];
+    int r;
+
+    r = -fd_pipe(fds, 0);
+    if (r != 0) {
+        return r;
+    }
+    r = start_program(program, option, fds[1], &process);
+    (void)fd_close(fds[1]);
+    pollfd.fd = fds[0];
+    while (r == 0 && len < size - 1 && n > 0 && clock_now_ns() < end_ns &&
+           poll(&pollfd, 1, PROGRAM_SECONDS * 1000) == 1) {
+        n = read(fds[0], dst + len, size - 1 - len);
         len += n > 0 ? (size_t)n : 0;
     }
     dst[len] = '\0';
-    read_fd = fd_close(read_fd); /* one that writes on gets SIGPIPE */
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    (void)fd_close(fds[0]);
+    if (r == 0) {
+        (void)pidref_kill(&process, SIGKILL); /* most have ended already */
+        while (waitpid(process.pid, NULL, 0) < 0 && errno == EINTR) {
+        }
     }
-    return 0;
+    pidref_done(&process);
+    return r;
 }
 
 static enum health check_program(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
