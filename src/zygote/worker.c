@@ -152,6 +152,8 @@ ssize_t worker_read(struct worker *w, void *dst, size_t size)
     r = next_piece(w);
     if (r < 0)
         return r;
+    if (w->piece.len == 0)
+        return 0;
     n = MIN(size, w->piece.len);
     memcpy(dst, w->piece.base, n);
     w->piece.base += n;
