@@ -10,6 +10,7 @@
 #include "extension.h"
 
 #include <errno.h>
+#include <signal.h>
 
 #define REHEARSALS 24
 
@@ -129,6 +130,17 @@ static int serve(void *ctx, struct worker *w)
 
 /* ---- the module's functions ---- */
 
+/* Threads that the function starts while it loads inherit this; one that has SIGCHLD open would
+ * swallow it, and the zygote would not hear of its workers' ends. A worker has an empty mask again. */
+static void block_sigchld(void)
+{
+    sigset_t chld;
+
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &chld, NULL);
+}
+
 static PyObject *py_open(PyObject *module, PyObject *unused)
 {
     struct error err = ERROR_NULL;
@@ -139,6 +151,7 @@ static PyObject *py_open(PyObject *module, PyObject *unused)
         PyErr_SetString(PyExc_RuntimeError, err.text);
         return NULL;
     }
+    block_sigchld();
     start = zygote_start(the_zygote);
     return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:K,s:K}", "function", start->function, "version",
                          start->version, "handler", start->handler, "isolation",

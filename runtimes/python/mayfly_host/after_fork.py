@@ -15,6 +15,7 @@ Threads at load time, or a hook that the author's code or a library has register
 os.register_at_fork(), mean that all hooks run.
 """
 
+import gc
 import os
 import sys
 
@@ -57,38 +58,37 @@ def plan():
     """(callables for the worker, whether all hooks are to run, names of the threads)."""
     threads = alive_threads()
     all_hooks = bool(threads or _foreign_hooks)
+    # Asks for what it needs of each module: the author's own random.py may be called so, too.
+    modules = sys.modules.get
     calls = []
-    modules = sys.modules
-    if "random" in modules and not all_hooks:  # its own hook is among all hooks
-        calls.append(modules["random"]._inst.seed)
-    if "threading" in modules and not all_hooks:
-        calls.append(_set_native_id(modules["threading"]))
-    if "_ssl" in modules:
-        calls.append(_stir_openssl(modules["_ssl"]))
-    if "numpy.random" in modules:
-        calls.append(modules["numpy.random"].seed)
-    if "asyncio" in modules:
-        loops = _event_loops(modules["asyncio"])
-        if loops:
-            calls.append(lambda: [_renew_loop(loop) for loop in loops])
-    if "tempfile" in modules:
-        modules["tempfile"]._name_sequence = None  # told apart by PID, too
-    return tuple(c for c in calls if c), all_hooks, threads
+    if not all_hooks:  # or else this is among the hooks
+        calls.append(getattr(getattr(modules("random"), "_inst", None), "seed", None))
+    calls.append(_set_native_id(modules("threading")))
+    calls.append(_stir_openssl(modules("_ssl")))
+    calls.append(getattr(modules("numpy.random"), "seed", None))
+    calls.append(_renew_loops(modules("asyncio")))
+    if hasattr(modules("tempfile"), "_name_sequence"):
+        modules("tempfile")._name_sequence = None  # told apart by PID, too
+    return tuple(call for call in calls if call), all_hooks, threads
 
 
 def _set_native_id(threading):
-    return getattr(threading.main_thread(), "_set_native_id", None)
+    main = getattr(threading, "main_thread", None)
+    return main and getattr(main(), "_set_native_id", None)
 
 
 def _stir_openssl(ssl):
-    add, urandom = ssl.RAND_add, os.urandom
-    return lambda: add(urandom(32), 32.0)
+    add, urandom = getattr(ssl, "RAND_add", None), os.urandom
+    return add and (lambda: add(urandom(32), 32.0))
 
 
-def _event_loops(asyncio):
-    import gc
-    kind = asyncio.SelectorEventLoop.__mro__[1]  # BaseSelectorEventLoop
-    return [o for o in gc.get_objects() if isinstance(o, kind) and not o.is_closed()]
+def _renew_loops(asyncio):
+    kind = getattr(asyncio, "SelectorEventLoop", None)
+    if kind is None:
+        return None
+    kind = kind.__mro__[1]  # BaseSelectorEventLoop, which others derive from
+    loops = [o for o in gc.get_objects() if isinstance(o, kind) and not o.is_closed()]
+    return loops and (lambda: [_renew_loop(loop) for loop in loops])
 
 
 def _renew_loop(loop):

@@ -4,10 +4,15 @@ Frames of the host are left out: the author looks for a mistake in the author's 
 """
 
 import json
+import os
 import sys
 import traceback
 
 _OURS = ()
+
+# Through these we call the author's code.
+_STDLIB = os.path.dirname(os.__file__) + os.sep
+_PLUMBING = tuple(_STDLIB + name for name in ("asyncio/", "http/server.py", "socketserver.py"))
 
 
 def hide(*prefixes):
@@ -24,7 +29,9 @@ def _strip(report, seen):
     if report is None or id(report) in seen:
         return
     seen.add(id(report))
-    report.stack[:] = [frame for frame in report.stack if not is_ours(frame.filename)]
+    stack = [frame for frame in report.stack if not is_ours(frame.filename)]
+    first = next((i for i, frame in enumerate(stack) if not frame.filename.startswith(_PLUMBING)), 0)
+    report.stack[:] = stack[first:]
     _strip(report.__cause__, seen)
     _strip(report.__context__, seen)
     for inner in getattr(report, "exceptions", None) or ():

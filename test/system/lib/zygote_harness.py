@@ -17,6 +17,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -34,6 +35,22 @@ PATIENCE_S = 30
 def lib_dir():
     """Where the build has put the runtimes: MAYFLY_LIB, else build/lib."""
     return Path(os.environ.get("MAYFLY_LIB", ROOT / "build" / "lib")).resolve()
+
+
+def interpreters():
+    """(path, minor version) of the CPythons to test with, each once: MAYFLY_TEST_PYTHONS (separated
+    by ':'), else every python3.X on PATH."""
+    named = os.environ.get("MAYFLY_TEST_PYTHONS", "").split(":")
+    named = [p for p in named if p] or filter(None, (shutil.which("python3.%d" % minor)
+                                                     for minor in range(8, 20)))
+    found = {}
+    for path in named:
+        run = subprocess.run([path, "-c", "import sys; print(sys.executable, *sys.version_info[:2])"],
+                             capture_output=True, text=True)
+        if run.returncode == 0:
+            executable, major, minor = run.stdout.split()
+            found.setdefault(os.path.realpath(executable), (executable, int(minor)))
+    return sorted(found.values(), key=lambda item: item[1])
 
 
 # ---- the wire ----
@@ -197,6 +214,9 @@ class Zygote:
     def log(self):
         """What it wrote while it loaded."""
         return self._log.data.decode("utf-8", "replace")
+
+    def wait_log(self, text):
+        self._log.wait_for(text.encode())
 
     def wait_ready(self):
         message = self.control.receive()
