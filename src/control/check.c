@@ -12,7 +12,7 @@ enum {
     EXIT_NOT_FOUND = 3,
 };
 
-#define OUTPUT_MAX (64 * 1024 * 1024)
+#define OUTPUT_MAX (64UL * 1024 * 1024)
 
 static bool is_shown(const struct check_options *o, const struct function *f)
 {
@@ -166,7 +166,7 @@ int check_run(const struct project_options *project, const struct check_options 
     int r = p ? project_load(p, 1, &s, &err) : error_set(&err, -1, "out of memory");
     int result = EXIT_BROKEN;
 
-    if (r < 0)
+    if (r < 0 || !s)
         (void)fprintf(stderr, "%s\n", err.text);
     else
         result = print(s, options);

@@ -152,7 +152,7 @@ static int compiler_spawn(struct run *run, const char *cc, const char *lib)
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none, usual;
-    int fds[2], r;
+    int fds[2] = {-1, -1}, r;
 
     if (asprintf(&include, "-I%s/include", lib) < 0)
         include = NULL;

@@ -7,7 +7,7 @@
 #include "model/route.h"
 
 #define CONFIG_FILE      "mayfly.json"
-#define CONFIG_BYTES_MAX (256 * 1024)
+#define CONFIG_BYTES_MAX (256UL * 1024)
 #define CONFIG_ENV_MAX   512
 
 /* What a function may say, and `defaults` for all functions of the file. */

@@ -162,7 +162,7 @@ static int serve(const struct arguments *a)
     if (r < 0 || signal_fd < 0)
         return EXIT_FAILURE;
     publish(&c);
-    while (serve_once(&c, signal_fd) == 0)
+    while (!c.stopping && serve_once(&c, signal_fd) == 0)
         ;
     serve_end(&c);
     wire_deinit(&c.gateway);

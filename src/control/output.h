@@ -5,7 +5,7 @@
 
 #include "base/buf.h"
 
-#define OUTPUT_BYTES_MAX (4 * 1024 * 1024)
+#define OUTPUT_BYTES_MAX (4UL * 1024 * 1024)
 
 struct output {
     int fd;

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SOURCE_BYTES_MAX (1024 * 1024) /* of a file below api/ that are looked at */
+#define SOURCE_BYTES_MAX (1024UL * 1024) /* of a file below api/ that are looked at */
 
 static const struct target_rule rules[] = {
     {".py", TARGET_PYTHON, RUNTIME_PYTHON, entry_python, NULL},

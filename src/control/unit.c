@@ -116,6 +116,7 @@ static int unit_add(struct load *l, const struct unit *by, const struct config_i
     if (!u)
         return fail_memory(l);
     if (l->n_units == PROJECT_UNITS_MAX) {
+        assert(by); /* the project itself is the first */
         free(u);
         return error_set(l->err, -E2BIG, "%s:%u: more than %d projects in all", by->label,
                          include->line, PROJECT_UNITS_MAX);

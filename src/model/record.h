@@ -6,15 +6,15 @@
 #include "base/pack.h"
 
 enum outcome {
-    OUTCOME_OK,        /* the worker answered in full, with whatever status */
-    OUTCOME_ERROR,     /* the function raised: Mayfly-Error: Unhandled */
-    OUTCOME_TIMEOUT,   /* over its timeout */
-    OUTCOME_CRASH,     /* the worker ended before its answer did: signal, exit, or closed fd 3 */
-    OUTCOME_BAD_REPLY, /* the answer was not HTTP, or had a header that may not be passed on */
-    OUTCOME_INIT,      /* the function could not be loaded */
-    OUTCOME_HANGUP,    /* the client went away */
+    OUTCOME_OK,          /* the worker answered in full, with whatever status */
+    OUTCOME_ERROR,       /* the function raised: Mayfly-Error: Unhandled */
+    OUTCOME_TIMEOUT,     /* over its timeout */
+    OUTCOME_CRASH,       /* the worker ended before its answer did: signal, exit, or closed fd 3 */
+    OUTCOME_BAD_REPLY,   /* the answer was not HTTP, or had a header that may not be passed on */
+    OUTCOME_INIT,        /* the function could not be loaded */
+    OUTCOME_HANGUP,      /* the client went away */
     OUTCOME_BAD_REQUEST, /* the client broke off or broke the rules in the body */
-    OUTCOME_THROTTLED, /* 429: rate, or queue full */
+    OUTCOME_THROTTLED,   /* 429: rate, or queue full */
     OUTCOME_UNAVAILABLE, /* 503: waited too long, no process could be had, draining */
     _OUTCOME_MAX,
 };

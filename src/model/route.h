@@ -80,4 +80,5 @@ int route_table_match(const struct route_table *t, struct slice method, struct s
 
 /* For a 405: the methods that fit the path, as "GET, HEAD, POST", into dst; cut between two of them
  * if they do not fit. */
-void route_table_allowed(const struct route_table *t, struct slice path, char *dst, size_t dst_size);
+void route_table_allowed(const struct route_table *t, struct slice path, char *dst,
+                         size_t dst_size);

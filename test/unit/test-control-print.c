@@ -231,7 +231,7 @@ static void a_reader_that_does_not_read_is_not_waited_for(void **state)
     memset(piece, 'x', sizeof(piece));
     assert_int_equal(pipe(fds), 0);
     output_init(&output, fds[1]);
-    for (int i = 0; i < 3 * OUTPUT_BYTES_MAX / 1000; i++) {
+    for (size_t i = 0; i < 3 * OUTPUT_BYTES_MAX / 1000; i++) {
         output_begin(&output);
         output_end(&output, buf_append(&output.buf, piece, sizeof(piece)));
         if (i % 100 == 0)
