@@ -105,7 +105,7 @@ SERVERS = {server.name: server for server in (
     Server("uwsgi",
            ("uwsgi", "--plugin", "python3", "--master", "--need-app", "--processes", "4",
             "--listen", "1024", "--http-socket", "127.0.0.1:{port}", "--wsgi-file", "hello.py",
-            "--callable", "app", "--disable-logging",
+            "--callable", "app", "--disable-logging", "--die-on-term",
             # It closes after each answer; said aloud, clients take it for what it is.
             "--add-header", "Connection: close"),
            programs=("uwsgi",)),
