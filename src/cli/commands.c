@@ -34,8 +34,12 @@ static const struct cli_option init_options[] = {
         {"drain-timeout", 0, "TIME", "how long requests may finish at the end", NULL},             \
         {"line-max", 0, "BYTES", "longest request line", NULL},                                    \
         {"head-max", 0, "BYTES", "largest head of a request", NULL},                               \
+        {"body-max", 0, "BYTES", "largest body of a request", NULL},                               \
+        {"head-timeout", 0, "TIME", "how long a client may take for a head (10s)", NULL},          \
+        {"idle-timeout", 0, "TIME", "how long it may wait between requests (60s)", NULL},          \
+        {"body-timeout", 0, "TIME", "how long it may take for 5 KB of body (5s)", NULL},           \
     {                                                                                              \
-        "body-max", 0, "BYTES", "largest body of a request", NULL                                  \
+        "write-timeout", 0, "TIME", "how long it may take for 5 KB of answer (30s)", NULL          \
     }
 
 static const struct cli_option dev_options[] = {OPTIONS_SERVE, OPTION_END};

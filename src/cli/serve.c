@@ -83,6 +83,10 @@ static enum cli_exit add_numbers(struct serve *s)
         {"line-max", "--line-max", BYTES, "8K", 64, 1 << 20},
         {"head-max", "--head-max", BYTES, "32K", 128, 1 << 20},
         {"body-max", "--body-max", BYTES, "100M", 0, 1ULL << 40},
+        {"head-timeout", "--head-timeout", TIME, "10s", 1, 3600 * 1000},
+        {"idle-timeout", "--idle-timeout", TIME, "60s", 1, 3600 * 1000},
+        {"body-timeout", "--body-timeout", TIME, "5s", 1, 3600 * 1000},
+        {"write-timeout", "--write-timeout", TIME, "30s", 1, 3600 * 1000},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -110,10 +114,8 @@ static enum cli_exit add_numbers(struct serve *s)
             return cli_fail(s->cli, CLI_USAGE, hint, "%s %s: %s", numbers[i].option, text,
                             r == -EINVAL ? "not understood" : "out of range");
         }
-        if (numbers[i].unit == TIME) {
-            value = (value + 999) / 1000;
-        }
-        add(s, numbers[i].option, cli_printf("%llu", (unsigned long long)value));
+        add(s, numbers[i].option,
+            cli_printf("%llu%s", (unsigned long long)value, numbers[i].unit == TIME ? "ms" : ""));
     }
     return CLI_OK;
 }

@@ -10,9 +10,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define IN_BYTES_MAX    (1024 * 1024) /* the configurable head_max stays below */
@@ -36,6 +38,29 @@ static void client_settle(struct client *c);
 
 /* ---- timers: which wait is limited depends on the state alone ---- */
 
+static void client_arm(struct client *c, uint64_t delay_ns);
+
+static int unsent(const struct client *c)
+{
+    int n = 0;
+
+    return ioctl(c->fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
+static void watch_stall(struct client *c)
+{
+    c->stalled = true;
+    c->unsent_seen = unsent(c);
+    client_arm(c, c->gateway->settings.write_timeout_ms * NS_PER_MS);
+}
+
+/* The kernel holds megabytes for a client and asks for more only when much of them has gone: so who
+ * takes its answer slowly, but does take it, is known by what is left. */
+static bool takes_its_answer(const struct client *c)
+{
+    return c->stalled && c->unsent_seen - unsent(c) >= PROGRESS_BYTES;
+}
+
 static void on_client_timer(struct loop_timer *t)
 {
     struct client *c = container_of(t, struct client, timer);
@@ -49,9 +74,9 @@ static void on_client_timer(struct loop_timer *t)
     if (body_comes && buf_len(&c->out) == 0) {
         bool held = c->invocation && !invocation_has_room(c->invocation);
 
-        if (held || c->body_total - c->body_seen >= BODY_CHECK_BYTES) {
+        if (held || c->body_total - c->body_seen >= PROGRESS_BYTES) {
             c->body_seen = c->body_total;
-            (void)loop_timer_after(c->gateway->loop, t, BODY_CHECK_NS, on_client_timer);
+            client_arm(c, c->gateway->settings.body_timeout_ms * NS_PER_MS);
             return;
         }
         if (c->invocation)
@@ -59,6 +84,10 @@ static void on_client_timer(struct loop_timer *t)
                             "the request's body came too slowly");
         else
             client_close(c);
+        return;
+    }
+    if (takes_its_answer(c)) {
+        watch_stall(c);
         return;
     }
     if (c->state == CLIENT_BUSY && buf_len(&c->out) == 0 && !c->answered)
@@ -78,7 +107,8 @@ static void client_move(struct client *c, enum client_state to)
     loop_timer_cancel(&c->timer);
     switch (to) {
     case CLIENT_HEAD:
-        client_arm(c, buf_len(&c->in) > 0 ? HEAD_TIMEOUT_NS : KEEPALIVE_TIMEOUT_NS);
+        c->head_begun = false;
+        client_arm(c, c->gateway->settings.idle_timeout_ms * NS_PER_MS);
         break;
     case CLIENT_LINGER:
         (void)shutdown(c->fd, SHUT_WR);
@@ -128,7 +158,7 @@ static void client_new(struct gateway *g, int fd_consume, bool local,
         client_close(c);
         return;
     }
-    client_arm(c, HEAD_TIMEOUT_NS);
+    client_arm(c, g->settings.head_timeout_ms * NS_PER_MS);
     c->io.ready = EPOLLIN | EPOLLOUT; /* most send at once: saves a round of the loop */
     client_read(c);
 }
@@ -150,7 +180,7 @@ void client_close(struct client *c)
     g->n_clients--;
     if (inv) {
         inv->client = NULL;
-        invocation_hangup(inv, OUTCOME_HANGUP, "the client went away");
+        invocation_hangup(inv, OUTCOME_HANGUP, 0, "the client went away");
     }
 }
 
@@ -244,11 +274,19 @@ static void bad_request(struct client *c, unsigned status, const char *text)
     struct invocation *inv = c->invocation;
 
     c->keep_alive = false;
-    c->body_ended = true; /* nothing that follows can be trusted */
+    c->body_ended = true;        /* nothing that follows can be trusted */
+    if (inv && inv->head_sent) { /* no second answer into the middle of the first */
+        invocation_hangup(inv, OUTCOME_BAD_REQUEST, 0, text);
+        client_abort(c);
+        return;
+    }
     if (inv)
-        invocation_hangup(inv, OUTCOME_BAD_REQUEST, text);
+        invocation_hangup(inv, OUTCOME_BAD_REQUEST, status, text);
     if (c->state == CLIENT_HEAD || (c->state == CLIENT_BUSY && !c->answered))
-        client_answer_error(c, status, NULL, "BadRequest", text, SLICE_NULL);
+        client_answer_error(c, status, NULL, status == 413 ? "BodyTooLarge" : "BadRequest", text,
+                            SLICE_NULL);
+    else if (c->state == CLIENT_BUSY && buf_len(&c->out) == 0)
+        client_settle(c);
 }
 
 static void on_request_data(struct client *c, struct slice data)
@@ -285,7 +323,7 @@ static void on_request_head(struct client *c, const struct http_head *head)
     c->version_minor = head->version_minor;
     c->keep_alive = head->keep_alive && !c->gateway->draining;
     c->head_request = slice_eq(head->method, SLICE_LIT("HEAD"));
-    client_arm(c, BODY_CHECK_NS);
+    client_arm(c, c->gateway->settings.body_timeout_ms * NS_PER_MS);
     request_begin(c, head);
     if (c->state != CLIENT_BUSY || c->answered)
         return;
@@ -325,10 +363,12 @@ static void client_parse(struct client *c)
 }
 
 /* A head that is under way is given its time from its first byte. */
-static void watch_head(struct client *c, bool was_empty)
+static void watch_head(struct client *c)
 {
-    if (c->state == CLIENT_HEAD && was_empty && buf_len(&c->in) > 0)
-        client_arm(c, HEAD_TIMEOUT_NS);
+    if (c->state != CLIENT_HEAD || c->head_begun || buf_len(&c->in) == 0)
+        return;
+    c->head_begun = true;
+    client_arm(c, c->gateway->settings.head_timeout_ms * NS_PER_MS);
 }
 
 static void client_tunnel_in(struct client *c)
@@ -405,8 +445,8 @@ static void client_read(struct client *c)
     size_t taken = 0;
 
     client_take(c); /* what was held, or came with the request before */
+    watch_head(c);
     while (wants_bytes(c) && c->io.ready & EPOLLIN) {
-        bool was_empty = buf_len(&c->in) == 0;
         ssize_t n = receive(c);
 
         if (n < 0) {
@@ -416,7 +456,7 @@ static void client_read(struct client *c)
         if (n == 0)
             break;
         client_take(c);
-        watch_head(c, was_empty);
+        watch_head(c);
         taken += (size_t)n;
         if (taken > ROUND_BYTES_MAX) {
             loop_io_again(&c->io);
@@ -438,7 +478,7 @@ static void on_client_ready(struct loop_io *io)
 
     if (io->ready & EPOLLOUT && buf_len(&c->out) > 0)
         client_flush(c);
-    if (c->state != CLIENT_CLOSED && (io->ready & (EPOLLIN | EPOLLRDHUP)))
+    if (c->state != CLIENT_CLOSED && (io->ready & (EPOLLIN | EPOLLRDHUP) || buf_len(&c->in) > 0))
         client_read(c);
     /* Nobody is there to answer to any more, be it by close() or by a half-close: like other
      * gateways we do not finish work for a client that has said its last. */
@@ -469,8 +509,21 @@ static void client_settle(struct client *c)
     client_linger(c);
 }
 
+/* The client has taken all: from here on a body that is under way has its time. */
+static void end_stall(struct client *c)
+{
+    c->stalled = false;
+    c->body_seen = c->body_total;
+    if (c->state == CLIENT_BUSY && !c->body_ended && !c->answered)
+        client_arm(c, c->gateway->settings.body_timeout_ms * NS_PER_MS);
+    else
+        loop_timer_cancel(&c->timer);
+}
+
 void client_flush(struct client *c)
 {
+    bool moved = false;
+
     while (buf_len(&c->out) > 0 && c->io.ready & EPOLLOUT) {
         struct slice bytes = buf_slice(&c->out);
         ssize_t n = send(c->fd, bytes.base, bytes.len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -484,15 +537,16 @@ void client_flush(struct client *c)
             return;
         }
         buf_consume(&c->out, (size_t)MAX(n, 0));
-        if (buf_len(&c->out) > 0)
-            client_arm(c, WRITE_STALL_NS); /* moved on: the stall counts from here */
+        moved |= n > 0;
     }
     if (buf_len(&c->out) > 0) {
-        if (!loop_timer_is_armed(&c->timer))
-            client_arm(c, WRITE_STALL_NS);
+        if (moved || !c->stalled) /* the stall counts from the last byte taken */
+            watch_stall(c);
         return;
     }
-    if (c->state == CLIENT_BUSY && c->answered)
+    if (c->stalled)
+        end_stall(c);
+    if ((c->state == CLIENT_BUSY || c->state == CLIENT_TUNNEL) && c->answered)
         client_settle(c);
     else if (c->invocation && c->invocation->worker)
         worker_pump_in(c->invocation->worker); /* there is room again */
@@ -520,7 +574,7 @@ void client_answer(struct client *c, unsigned status, const char *headers, const
     int r;
 
     if (c->state == CLIENT_HEAD) { /* a request that never became one */
-        c->keep_alive = false;
+        c->keep_alive = c->answered = c->head_request = false;
         c->version_minor = 1;
         client_move(c, CLIENT_BUSY);
     }
@@ -618,8 +672,6 @@ static int copy_headers(struct client *c, const struct http_head *head, bool *re
 
 static int write_framing(struct client *c, const struct http_head *head)
 {
-    bool bodyless = head->status == 204 || head->status == 304;
-
     if (head->status == 101) {
         struct slice protocol = SLICE_NULL;
 
@@ -627,9 +679,11 @@ static int write_framing(struct client *c, const struct http_head *head)
         c->keep_alive = true;
         return buf_printf(&c->out, "Upgrade: %.*s\r\nConnection: Upgrade\r\n", SLICE_ARG(protocol));
     }
+    if (head->status == 204)
+        return 0; /* RFC 9110 8.6: not even a Content-Length of 0 */
     if (head->has_content_length)
         return http_write_header_u64(&c->out, "Content-Length", head->content_length);
-    if (bodyless || c->head_request)
+    if (head->status == 304 || c->head_request)
         return 0;
     if (c->version_minor == 0) {
         c->keep_alive = false; /* only the close can tell HTTP/1.0 where the body ends */
@@ -685,9 +739,9 @@ void client_end(struct client *c)
 {
     c->invocation = NULL;
     if (c->state == CLIENT_TUNNEL) {
-        client_flush(c);
-        if (c->state == CLIENT_TUNNEL)
-            client_move(c, CLIENT_LINGER);
+        c->keep_alive = false;
+        c->answered = true;
+        client_flush(c); /* what is left goes before the end */
         return;
     }
     if (c->state != CLIENT_BUSY)
@@ -703,9 +757,7 @@ void client_end(struct client *c)
 void client_tunnel(struct client *c)
 {
     client_move(c, CLIENT_TUNNEL);
-    client_flush(c);
-    if (c->state == CLIENT_TUNNEL)
-        client_read(c);
+    client_read(c); /* what came behind the request. The 101 is flushed by whoever reads it */
 }
 
 void client_abort(struct client *c)

@@ -35,12 +35,15 @@ struct client {
     bool local;         /* came by the unix socket */
     bool body_ended;    /* the whole request has been read */
     bool body_is_small; /* so that reading it to its end is cheaper than a new connection */
+    bool head_begun;    /* the first byte of the next request has come */
+    bool stalled;       /* the client does not take its answer as fast as it comes */
     bool keep_alive;
     bool head_request;
     bool answered; /* the answer is complete, if not yet written */
     bool out_chunked;
     unsigned version_minor;
     uint64_t body_seen; /* bytes of it at the last check of the rate */
+    int unsent_seen;    /* bytes of the answer in the kernel at the last check, while stalled */
     uint64_t body_total;
     uint64_t lingered;
 };

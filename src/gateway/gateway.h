@@ -21,15 +21,11 @@
 #define RECENT_RECORDS  256 /* kept for `invoke --verbose` */
 
 /* How long a peer may take. */
-#define HEAD_TIMEOUT_NS      (10 * NS_PER_S) /* from a request's first byte to its whole head */
-#define KEEPALIVE_TIMEOUT_NS (60 * NS_PER_S)
-#define BODY_CHECK_NS        (5 * NS_PER_S) /* the body must have come on by this many bytes: */
-#define BODY_CHECK_BYTES     (5 * 1024)
-#define WRITE_STALL_NS       (30 * NS_PER_S)
-#define LINGER_NS            (1 * NS_PER_S) /* reading on after the last answer, so that it arrives */
-#define LINGER_BYTES_MAX     65536
-#define STACK_GRACE_NS       (250 * NS_PER_MS) /* between asking for the stack and killing */
-#define END_GRACE_NS         (100 * NS_PER_MS) /* between the answer's end and killing */
+#define PROGRESS_BYTES   (5 * 1024)     /* in each body_timeout and write_timeout, at least */
+#define LINGER_NS        (1 * NS_PER_S) /* reading on after the last answer, so that it arrives */
+#define LINGER_BYTES_MAX 65536
+#define STACK_GRACE_NS   (250 * NS_PER_MS) /* between asking for the stack and killing */
+#define END_GRACE_NS     (100 * NS_PER_MS) /* between the answer's end and killing */
 
 struct gateway;
 struct client;
@@ -39,7 +35,11 @@ struct invocation;
 
 struct settings {
     struct http_limits http;
-    uint32_t workers_max; /* processes of functions at once, standbys included */
+    uint32_t workers_max;     /* processes of functions at once, standbys included */
+    uint64_t head_timeout_ms; /* from a request's first byte to its whole head */
+    uint64_t idle_timeout_ms; /* between two requests */
+    uint64_t body_timeout_ms;
+    uint64_t write_timeout_ms;
     const char *url;
 };
 

@@ -326,13 +326,14 @@ void invocation_fail(struct invocation *inv, enum outcome outcome, unsigned stat
     invocation_move(inv, inv->state == INVOCATION_QUEUED ? INVOCATION_DONE : INVOCATION_ENDING);
 }
 
-void invocation_hangup(struct invocation *inv, enum outcome outcome, const char *error)
+void invocation_hangup(struct invocation *inv, enum outcome outcome, unsigned status,
+                       const char *error)
 {
     if (inv->client) {
         inv->client->invocation = NULL;
         inv->client = NULL;
     }
-    invocation_fail(inv, outcome, 0, error);
+    invocation_fail(inv, outcome, status, error);
 }
 
 /* ---- the worker's side ---- */
@@ -365,9 +366,11 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
 
     if (inv->state != INVOCATION_RUNNING)
         return;
-    if (head->status == 101 && !inv->upgrade_asked) {
+    if (head->status == 101 && !(inv->upgrade_asked && inv->body_ended)) {
         invocation_fail(inv, OUTCOME_BAD_REPLY, 502,
-                        "the function answered 101 to a request that asks for no upgrade");
+                        inv->upgrade_asked
+                            ? "the function answered 101 before the request's body had ended"
+                            : "the function answered 101 to a request that asks for no upgrade");
         return;
     }
     inv->status = head->status;

@@ -76,8 +76,9 @@ static inline bool invocation_has_room(const struct invocation *inv)
 void invocation_fail(struct invocation *inv, enum outcome outcome, unsigned status,
                      const char *error);
 
-/* The client went away, or broke off. */
-void invocation_hangup(struct invocation *inv, enum outcome outcome, const char *error);
+/* The client went away (status 0), or is answered by the caller with that status. */
+void invocation_hangup(struct invocation *inv, enum outcome outcome, unsigned status,
+                       const char *error);
 
 /* What happens at the worker. */
 void invocation_assign(struct invocation *inv, struct worker *w);

@@ -28,6 +28,8 @@
 #define FDS_RESERVED       256
 #define WORKERS_MAX_MAX    16000 /* what a zygote keeps books of (zygote/children.c) */
 
+#define TIMEOUT_MS_MAX (3600 * 1000)
+
 /* ---- the end of a round, and of the program ---- */
 
 static void on_bury(struct loop_task *t)
@@ -92,7 +94,12 @@ enum option_id {
     OPTION_HEAD_MAX,
     OPTION_LINE_MAX,
     OPTION_BODY_MAX,
+    OPTION_HEAD_TIMEOUT,
+    OPTION_IDLE_TIMEOUT,
+    OPTION_BODY_TIMEOUT,
+    OPTION_WRITE_TIMEOUT,
     OPTION_URL,
+    _OPTION_MAX,
 };
 
 static const struct option long_options[] = {
@@ -100,6 +107,10 @@ static const struct option long_options[] = {
     {"head-max", required_argument, NULL, OPTION_HEAD_MAX},
     {"line-max", required_argument, NULL, OPTION_LINE_MAX},
     {"body-max", required_argument, NULL, OPTION_BODY_MAX},
+    {"head-timeout", required_argument, NULL, OPTION_HEAD_TIMEOUT},
+    {"idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT},
+    {"body-timeout", required_argument, NULL, OPTION_BODY_TIMEOUT},
+    {"write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT},
     {"url", required_argument, NULL, OPTION_URL},
     {NULL, 0, NULL, 0},
 };
@@ -116,13 +127,27 @@ static uint32_t workers_max_default(uint64_t n_fds)
 
 static int parse_options(int argc, char **argv, struct settings *s)
 {
+    uint64_t *times[_OPTION_MAX] = {[OPTION_HEAD_TIMEOUT] = &s->head_timeout_ms,
+                                    [OPTION_IDLE_TIMEOUT] = &s->idle_timeout_ms,
+                                    [OPTION_BODY_TIMEOUT] = &s->body_timeout_ms,
+                                    [OPTION_WRITE_TIMEOUT] = &s->write_timeout_ms};
     uint64_t n;
     int id;
 
     s->http = HTTP_LIMITS_DEFAULT;
+    s->head_timeout_ms = 10000;
+    s->idle_timeout_ms = 60000;
+    s->body_timeout_ms = 5000;
+    s->write_timeout_ms = 30000;
     while ((id = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
         if (id == OPTION_URL) {
             s->url = optarg;
+            continue;
+        }
+        if (id < _OPTION_MAX && times[id]) {
+            if (parse_duration_ms(slice_str(optarg), &n) < 0)
+                return -1;
+            *times[id] = MAX(1, MIN(n, TIMEOUT_MS_MAX));
             continue;
         }
         if (parse_bytes(slice_str(optarg), &n) < 0)

@@ -125,7 +125,7 @@ void request_invoke(struct client *c, const struct http_head *head, const struct
     struct pool *pool = pools_find(c->gateway, f);
     struct invocation *inv;
 
-    c->parser.limits.body_max = f->limits.body_max;
+    c->parser.limits.body_max = MIN(c->parser.limits.body_max, f->limits.body_max);
     if (head->has_content_length && head->content_length > f->limits.body_max) {
         client_answer_error(c, 413, NULL, "BodyTooLarge",
                             "the request's body is larger than the function's `body` limit",

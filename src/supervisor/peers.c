@@ -209,6 +209,10 @@ static unsigned gateway_args(struct supervisor *s, const char **argv)
         {"--head-max", s->options.head_max},
         {"--line-max", s->options.line_max},
         {"--body-max", s->options.body_max},
+        {"--head-timeout", s->options.head_timeout},
+        {"--idle-timeout", s->options.idle_timeout},
+        {"--body-timeout", s->options.body_timeout},
+        {"--write-timeout", s->options.write_timeout},
         {"--url", s->url},
     };
     unsigned n = 0;

@@ -33,6 +33,10 @@ struct options {
     const char *head_max;
     const char *line_max;
     const char *body_max;
+    const char *head_timeout;
+    const char *idle_timeout;
+    const char *body_timeout;
+    const char *write_timeout;
     uint64_t drain_timeout_ms;
     char **env; /* NAME=value for every function, NULL-terminated; owned */
     bool dev;
