@@ -95,6 +95,16 @@ int pidref_from_fd_take(int fd, struct pidref *ret, pid_t *ret_ppid)
     return 0;
 }
 
+int pidref_open_child(pid_t pid, struct pidref *ret)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    if (fd < 0)
+        return -errno;
+    *ret = (struct pidref){.pid = pid, .fd = fd};
+    return 0;
+}
+
 void pidref_done(struct pidref *p)
 {
     p->fd = fd_close(p->fd);

@@ -25,6 +25,9 @@ static inline bool pidref_is_set(const struct pidref *p)
  * -ESRCH if the process is gone or out of sight. */
 int pidref_from_fd_take(int fd, struct pidref *ret, pid_t *ret_ppid);
 
+/* Of a child that is not reaped yet, so that its pid cannot be another's. Returns 0 or -errno. */
+int pidref_open_child(pid_t pid, struct pidref *ret);
+
 /* Closes the pidfd and forgets; may be called twice. */
 void pidref_done(struct pidref *p);
 

@@ -100,3 +100,26 @@ int proc_memory_total(uint64_t *ret_bytes)
 
     return r < 0 ? r : find_kb(text, "MemTotal:", ret_bytes);
 }
+
+int proc_each_child(void (*on_child)(void *ctx, pid_t pid), void *ctx)
+{
+    _cleanup_close_ int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    char text[PROC_TEXT_MAX];
+    pid_t pid = 0;
+    ssize_t n;
+
+    if (fd < 0)
+        return -errno;
+    /* A number that the buffer cuts in two goes on in the next piece; a blank ends each. */
+    while ((n = read(fd, text, sizeof(text))) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            if (text[i] >= '0' && text[i] <= '9') {
+                pid = pid * 10 + (text[i] - '0');
+            } else if (pid > 0) {
+                on_child(ctx, pid);
+                pid = 0;
+            }
+        }
+    }
+    return n < 0 ? -errno : 0;
+}

@@ -21,5 +21,9 @@ int proc_stat_read(pid_t pid, struct proc_stat *ret);
 /* Memory that the process shares with nobody (needs the right to look). Returns 0 or -errno. */
 int proc_private_bytes(pid_t pid, uint64_t *ret);
 
+/* Calls on_child with the pid of each child of the calling thread, dead ones that nobody has reaped
+ * included. Returns 0, or -errno where the kernel does not tell (CONFIG_PROC_CHILDREN). */
+int proc_each_child(void (*on_child)(void *ctx, pid_t pid), void *ctx);
+
 /* MemTotal. Returns 0 or -errno. */
 int proc_memory_total(uint64_t *ret_bytes);

@@ -3,6 +3,7 @@
 #include "base/sm.h"
 #include "os/fault.h"
 #include "os/fd.h"
+#include "os/proc.h"
 #include "os/sock.h"
 #include "supervisor/supervisor.h"
 
@@ -15,11 +16,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DRAIN_TIMEOUT_MS 30000
 #define STOP_TIMEOUT_NS  (3 * NS_PER_S)
-#define ENV_MAX          256
+#define LAST_CHILDREN_NS (2 * NS_PER_S)
+/* Of a process' start in /proc: two clock ticks. */
+#define START_PRECISION_NS (20 * NS_PER_MS)
+#define ENV_MAX            256
 
 static const struct sm_state supervisor_states[_SUPERVISOR_STATE_MAX] = {
     [SUPERVISOR_STARTING] = {"starting", SM_TO(SUPERVISOR_RUNNING) | SM_TO(SUPERVISOR_STOPPING)},
@@ -82,6 +87,11 @@ void supervisor_move(struct supervisor *s, enum supervisor_state to)
                  sandbox_profile_name(s->profile));
         break;
     case SUPERVISOR_DRAINING:
+        s->listen_fd = fd_close(s->listen_fd); /* who connects now is told so, not kept waiting */
+        if (!wire_is_open(&s->gateway.wire)) {
+            supervisor_move(s, SUPERVISOR_STOPPING);
+            break;
+        }
         peer_send(&s->gateway, &drain);
         (void)loop_timer_after(s->loop, &s->deadline, s->options.drain_timeout_ms * NS_PER_MS,
                                on_deadline);
@@ -95,26 +105,49 @@ void supervisor_move(struct supervisor *s, enum supervisor_state to)
     }
 }
 
-/* Reaps what nobody holds a pidfd of: processes that a dead zygote's workers left behind become our
- * children where there are no PID namespaces, and are killed. */
-static void reap_strays(struct supervisor *s)
+static bool is_known(const struct supervisor *s, pid_t pid)
 {
-    siginfo_t info;
+    struct list *i;
 
-    for (;;) {
-        struct list *i;
-        bool ours;
-
-        info.si_pid = 0;
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-            return;
-        ours = info.si_pid == s->gateway.process.pid || info.si_pid == s->control.process.pid;
-        list_for_each (i, &s->zygotes)
-            ours |= list_entry(i, struct zygote, link)->process.pid == info.si_pid;
-        if (ours)
-            return; /* its pidfd tells the owner, who reaps; the rest comes with the next one */
-        (void)waitpid(info.si_pid, NULL, WNOHANG);
+    if (pid == s->gateway.process.pid || pid == s->control.process.pid)
+        return true;
+    list_for_each (i, (struct list *)&s->zygotes) {
+        if (list_entry(i, struct zygote, link)->process.pid == pid)
+            return true;
     }
+    return false;
+}
+
+/* Whether a child is what a function left behind: without PID namespaces it comes to us when the
+ * zygote is dead. Whoever is older than we are belongs to the script that became us by an exec. */
+static bool is_stray(const struct supervisor *s, pid_t pid)
+{
+    struct proc_stat stat;
+
+    return s->profile == SANDBOX_DEGRADED && proc_stat_read(pid, &stat) == 0 &&
+           stat.start_ns + START_PRECISION_NS >= s->born_ns;
+}
+
+static void end_child(pid_t pid)
+{
+    struct pidref child = PIDREF_NULL;
+
+    if (pidref_open_child(pid, &child) < 0)
+        return;
+    (void)pidref_kill(&child, SIGKILL);
+    pidref_done(&child);
+}
+
+/* Reaps what nobody holds a pidfd of, and ends strays. */
+static void on_child(void *ctx, pid_t pid)
+{
+    struct supervisor *s = ctx;
+
+    if (is_known(s, pid))
+        return; /* its pidfd tells the owner, who reaps */
+    if (is_stray(s, pid))
+        end_child(pid);
+    (void)waitpid(pid, NULL, WNOHANG);
 }
 
 static void on_signal(void *ctx, int signal)
@@ -127,7 +160,7 @@ static void on_signal(void *ctx, int signal)
         peer_send(&s->control, &reload);
         break;
     case SIGCHLD:
-        reap_strays(s);
+        (void)proc_each_child(on_child, s);
         break;
     default:
         if (s->state == SUPERVISOR_RUNNING)
@@ -315,6 +348,35 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
+struct last_children {
+    struct supervisor *supervisor;
+    unsigned n;
+};
+
+static void on_last_child(void *ctx, pid_t pid)
+{
+    struct last_children *last = ctx;
+
+    if (is_known(last->supervisor, pid) || is_stray(last->supervisor, pid)) {
+        last->n++;
+        end_child(pid);
+    }
+    (void)waitpid(pid, NULL, WNOHANG);
+}
+
+/* Who waits for us finds nothing of ours left. What dies gives us its children to end. */
+static void end_children(struct supervisor *s)
+{
+    uint64_t deadline = clock_now_ns() + LAST_CHILDREN_NS;
+    struct last_children last = {.supervisor = s, .n = 1};
+
+    while (last.n > 0 && clock_now_ns() < deadline) {
+        last.n = 0;
+        (void)proc_each_child(on_last_child, &last);
+        (void)usleep(last.n > 0 ? 1000 : 0);
+    }
+}
+
 static void clean_up(struct supervisor *s)
 {
     char path[PATH_MAX];
@@ -322,6 +384,7 @@ static void clean_up(struct supervisor *s)
     zygotes_kill_all(s);
     peer_kill(&s->gateway);
     peer_kill(&s->control);
+    end_children(s);
     if (s->local_fd >= 0) {
         (void)snprintf(path, sizeof(path), "%s/mayfly.sock", s->options.state_dir);
         (void)unlink(path);
@@ -332,6 +395,14 @@ static void clean_up(struct supervisor *s)
         (void)nftw(s->options.state_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
+static uint64_t boot_time_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail: the clock exists */
+    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
     static struct supervisor s = {.listen_fd = -1, .local_fd = -1, .snapshot_fd = -1};
@@ -340,6 +411,7 @@ int main(int argc, char **argv)
     int r;
 
     log_init("mayfly", LOG_LEVEL_INFO);
+    s.born_ns = boot_time_ns();
     list_init(&s.zygotes);
     peer_init(&s, &s.gateway, &gateway_role);
     peer_init(&s, &s.control, &control_role);

@@ -182,7 +182,7 @@ void peers_introduce(struct supervisor *s)
     if (!wire_is_open(&s->gateway.wire) || !wire_is_open(&s->control.wire))
         return; /* whoever starts second introduces */
     if (wire_pair(pair) < 0) {
-        log_error("peers.introduce", "no file descriptors left");
+        peer_fault(&s->control, "cannot be introduced to the gateway"); /* its successor is */
         return;
     }
     to_gateway.fds[0] = pair[0];
@@ -234,7 +234,7 @@ static void send_snapshot(struct supervisor *s)
         return;
     m.fds[0] = fcntl(s->snapshot_fd, F_DUPFD_CLOEXEC, 3);
     if (m.fds[0] < 0)
-        log_error("snapshot.send", "no file descriptors left");
+        peer_fault(&s->gateway, "cannot be given the snapshot"); /* its successor is */
     else
         peer_send(&s->gateway, &m);
 }

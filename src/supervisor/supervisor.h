@@ -100,6 +100,7 @@ struct supervisor {
     struct list zygotes;
     uint64_t next_zygote;
     struct loop_timer deadline; /* of draining and stopping */
+    uint64_t born_ns;           /* CLOCK_BOOTTIME */
     int result;
 };
 

@@ -382,6 +382,7 @@ void zygotes_introduce(struct supervisor *s)
         }
         changed.fds[0] = pair[1];
         if (introduce(z, pair[0]) < 0 || wire_send(&z->wire, &changed) < 0) {
+            wire_message_deinit(&changed);
             zygote_end(z);
             continue;
         }

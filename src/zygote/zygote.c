@@ -21,7 +21,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,9 +122,11 @@ int zygote_open(struct zygote **ret, struct error *err)
         return error_set_errno(err, -errno, "no memory for the zygote");
     z->signal_fd = -1;
     z->is_init = getpid() == 1;
-    z->fork_flags = CLONE_NEWPID;
+    z->fork_flags = z->is_init ? CLONE_NEWPID : 0; /* namespaces for all or for none */
     z->drop_capabilities = in_own_user_namespace();
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!z->is_init)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     wire_init_with(&z->control, ZYGOTE_FD_CONTROL, WIRE_ZYGOTE, WIRE_SUPERVISOR, z->control_in);
     wire_init_with(&z->gateway, ZYGOTE_FD_GATEWAY, WIRE_ZYGOTE, WIRE_GATEWAY, z->gateway_in);
     r = await_start(z, err);
@@ -177,7 +178,7 @@ void zygote_fail_text(struct zygote *z, const char *type, const char *message, c
 /* ---- the loop ---- */
 
 /* Returns the worker's pidref, or -errno. A kernel or a profile that refuses a PID namespace a
- * worker is asked once; from then on orphans are hunted down instead (kill_strays). */
+ * worker is asked once; from then on orphans are hunted down instead (kill_if_stray). */
 static int fork_with_fallback(struct zygote *z, struct inheritance *in, struct pidref *ret)
 {
     int r;
@@ -247,31 +248,15 @@ static void report_end(struct zygote *z, uint64_t worker, int status, const stru
 }
 
 /* Without PID namespaces: what a dead worker left behind has become a child of the zygote. */
-static void kill_strays(struct zygote *z)
+static void kill_if_stray(void *ctx, pid_t pid)
 {
-    char text[4096];
-    char *next = text, *end;
-    _cleanup_close_ int fd = -1;
-    ssize_t n;
+    struct zygote *z = ctx;
+    struct pidref stray = PIDREF_NULL;
 
-    fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
+    if (children_has(&z->children, pid) || pidref_open_child(pid, &stray) < 0)
         return;
-    text[n] = '\0';
-    for (;;) {
-        long pid = strtol(next, &end, 10);
-        struct pidref stray;
-
-        if (end == next)
-            return;
-        next = end;
-        if (pid <= 1 || children_has(&z->children, (pid_t)pid))
-            continue;
-        stray = (struct pidref){.pid = (pid_t)pid, .fd = (int)syscall(SYS_pidfd_open, pid, 0)};
-        (void)pidref_kill(&stray, SIGKILL);
-        pidref_done(&stray);
-    }
+    (void)pidref_kill(&stray, SIGKILL);
+    pidref_done(&stray);
 }
 
 static void on_signal(struct zygote *z)
@@ -290,8 +275,9 @@ static void on_signal(struct zygote *z)
         if (children_remove(&z->children, pid, &worker))
             report_end(z, worker, status, &usage);
     }
-    if (ended && !(z->fork_flags & CLONE_NEWPID))
-        kill_strays(z);
+    /* In a namespace of its own /proc shows other pids; there strays end with the zygote. */
+    if (ended && !(z->fork_flags & CLONE_NEWPID) && !z->is_init)
+        (void)proc_each_child(kill_if_stray, z);
 }
 
 /* The gateway is gone, and with it all clients of the workers. */
@@ -299,11 +285,11 @@ static void drop_gateway(struct zygote *z)
 {
     wire_deinit(&z->gateway);
     for (uint32_t i = 0; i < CHILDREN_SIZE; i++) {
-        struct pidref child = {.pid = z->children.table[i].pid, .fd = -1};
+        struct pidref child = PIDREF_NULL;
 
-        if (child.pid == 0)
+        if (z->children.table[i].pid == 0 ||
+            pidref_open_child(z->children.table[i].pid, &child) < 0)
             continue;
-        child.fd = (int)syscall(SYS_pidfd_open, child.pid, 0); /* ours until we reap it */
         (void)pidref_kill(&child, SIGKILL);
         pidref_done(&child);
     }
