@@ -17,7 +17,8 @@ struct request;
 int request_type_init(PyObject *module); /* returns 0, or -1 with an exception */
 PyObject *request_new(void);             /* NULL with an exception */
 void request_begin(PyObject *request, struct worker *w);
-int request_begin_rehearsal(PyObject *request); /* returns 0, or -1 if the built-in request is bad */
+int request_begin_rehearsal(
+    PyObject *request); /* returns 0, or -1 if the built-in request is bad */
 
 const struct http_head *request_head(PyObject *request);
 
@@ -58,7 +59,8 @@ enum {
 
 void raw_answer_begin(struct raw_answer *a, bool head_request);
 
-/* Passes on what `bytes` hold of head and body; w is NULL in a rehearsal. Returns an outcome above or -errno. */
+/* Passes on what `bytes` hold of head and body; w is NULL in a rehearsal. Returns an outcome above
+ * or -errno. */
 int raw_answer_feed(struct raw_answer *a, struct worker *w, struct slice bytes,
                     const char **ret_text);
 
@@ -78,7 +80,8 @@ PyObject *latin1(struct slice s);
 PyObject *lambda_setup(PyObject *module, PyObject *args);
 int lambda_answer(PyObject *request, bool is_touch);
 
-void flush_streams(void); /* stdout and stderr, Python's and C's; never fails */
+/* Called once, ahead of the first fork. */
+void heap_settle(void);
 
 /* catch_signals(on_stack): reports of where the function is stuck, and of crashes. See stack.c. */
 PyObject *stack_catch_signals(PyObject *module, PyObject *on_stack);

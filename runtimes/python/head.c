@@ -104,7 +104,8 @@ static bool is_ours(struct slice name)
     return name.len > prefix.len && slice_eq_nocase(slice(name.base, prefix.len), prefix);
 }
 
-/* {lower-case name: values joined by ','}; the cookies, if there are any, go into a list of theirs. */
+/* {lower-case name: values joined by ','}; the cookies, if there are any, go into a list of theirs.
+ */
 PyObject *head_lambda_headers(const struct http_head *head, PyObject **ret_cookies)
 {
     PyObject *headers = PyDict_New(), *cookies = NULL;
@@ -118,7 +119,7 @@ PyObject *head_lambda_headers(const struct http_head *head, PyObject **ret_cooki
             continue;
         for (size_t k = 0; k < h->name.len; k++)
             key[k] = h->name.base[k] >= 'A' && h->name.base[k] <= 'Z' ? h->name.base[k] | 0x20
-                                                                     : h->name.base[k];
+                                                                      : h->name.base[k];
         if (h->name.len == 6 && memcmp(key, "cookie", 6) == 0) {
             if (!cookies)
                 cookies = PyList_New(0);
@@ -136,7 +137,8 @@ PyObject *head_lambda_headers(const struct http_head *head, PyObject **ret_cooki
     return headers;
 }
 
-/* HTTP_<NAME> as CGI has it. A name with '_' is left out: it could pass for another one with '-'. */
+/* HTTP_<NAME> as CGI has it. A name with '_' is left out: it could pass for another one with '-'.
+ */
 int head_fill_environ(const struct http_head *head, PyObject *environ)
 {
     char key[NAME_MAX_BYTES + 5] = "HTTP_";

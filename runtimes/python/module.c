@@ -1,16 +1,17 @@
 /* The extension module _mayfly: CPython as a zygote.
  *
- * The zygote never runs Python again once it serves: run() stays in C with the GIL held, so that the
- * heap which the workers share is not written to. It calls PyOS_BeforeFork() at most once, ahead of
- * the first fork, and never PyOS_AfterFork_Parent(): the zygote is for ever about to fork.
+ * The zygote never runs Python again once it serves: run() stays in C with the GIL held, so that
+ * the heap which the workers share is not written to. It calls PyOS_BeforeFork() at most once,
+ * ahead of the first fork, and never PyOS_AfterFork_Parent(): the zygote is for ever about to fork.
  *
- * What a worker does after the fork is the host's choice (mayfly_host/after_fork.py says when which):
- * either PyOS_AfterFork_Child() or only the calls that correctness needs. */
+ * What a worker does after the fork is the host's choice (mayfly_host/after_fork.py says when
+ * which): either PyOS_AfterFork_Child() or only the calls that correctness needs. */
 
 #include "extension.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio_ext.h>
 
 #define REHEARSALS 24
 
@@ -25,6 +26,38 @@ static struct {
     PyObject *after_fork; /* a tuple of callables */
     bool all_hooks;
 } host;
+
+static struct {
+    PyObject *sys; /* its dict */
+    PyObject *names[2];
+    PyObject *flush;
+} streams;
+
+static int find_streams(void)
+{
+    PyObject *sys = PyImport_ImportModule("sys");
+
+    streams.sys = sys ? PyModule_GetDict(sys) : NULL; /* sys stays for ever */
+    streams.names[0] = PyUnicode_InternFromString("stdout");
+    streams.names[1] = PyUnicode_InternFromString("stderr");
+    streams.flush = PyUnicode_InternFromString("flush");
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* sys.stdout and sys.stderr, whatever the author has made of them; then what C code has printed. */
+static void flush_streams(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(streams.names); i++) {
+        PyObject *stream = PyDict_GetItemWithError(streams.sys, streams.names[i]);
+        PyObject *done = stream ? PyObject_CallMethodObjArgs(stream, streams.flush, NULL) : NULL;
+
+        if (!done)
+            PyErr_Clear();
+        Py_XDECREF(done);
+    }
+    if (__fpending(stdout) > 0)
+        (void)fflush(stdout);
+}
 
 /* ---- the host's three calls ---- */
 
@@ -131,7 +164,8 @@ static int serve(void *ctx, struct worker *w)
 /* ---- the module's functions ---- */
 
 /* Threads that the function starts while it loads inherit this; one that has SIGCHLD open would
- * swallow it, and the zygote would not hear of its workers' ends. A worker has an empty mask again. */
+ * swallow it, and the zygote would not hear of its workers' ends. A worker has an empty mask again.
+ */
 static void block_sigchld(void)
 {
     sigset_t chld;
@@ -193,8 +227,8 @@ static int take_host(PyObject *object)
         const char *name;
         PyObject **ret;
     } attributes[] = {
-        {"answer", &host.answer},     {"answer_null", &host.answer_null},
-        {"on_touch", &host.on_touch}, {"on_error", &host.on_error},
+        {"answer", &host.answer},         {"answer_null", &host.answer_null},
+        {"on_touch", &host.on_touch},     {"on_error", &host.on_error},
         {"after_fork", &host.after_fork},
     };
     PyObject *all_hooks = PyObject_GetAttrString(object, "all_hooks");
@@ -224,11 +258,12 @@ static PyObject *py_run(PyObject *module, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "OO", &object, &freeze))
         return NULL;
-    if (take_host(object) < 0 || rehearse() < 0)
+    if (take_host(object) < 0 || find_streams() < 0 || rehearse() < 0)
         return NULL;
     done = PyObject_CallObject(freeze, NULL);
     if (!done)
         return NULL;
+    heap_settle();
     if (host.all_hooks)
         PyOS_BeforeFork();
     zygote_run(the_zygote, &calls, NULL);
@@ -245,8 +280,8 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_mayfly", .m_doc = "The zygote, from Python.", .m_size = -1,
-    .m_methods = methods,
+    PyModuleDef_HEAD_INIT, .m_name = "_mayfly",  .m_doc = "The zygote, from Python.",
+    .m_size = -1,          .m_methods = methods,
 };
 
 PyMODINIT_FUNC PyInit__mayfly(void);

@@ -30,8 +30,9 @@ static int on_event(struct raw_answer *a, struct worker *w, enum http_event even
         if (head->status < 200 && head->status != 101)
             return 0; /* an interim answer: the gateway has said it already */
         a->begun = true;
-        return !w ? 0 : worker_start(w, head->status, head->headers, head->n_headers,
-                            head->has_content_length ? (int64_t)head->content_length : -1);
+        return !w ? 0
+                  : worker_start(w, head->status, head->headers, head->n_headers,
+                                 head->has_content_length ? (int64_t)head->content_length : -1);
     case HTTP_EVENT_DATA:
         return !w ? 0 : worker_write(w, data.base, data.len);
     case HTTP_EVENT_END:

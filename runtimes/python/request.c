@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#define READ_BYTES    16384 /* of body at once; the worker reads as much from its socket */
+#define READ_BYTES     16384 /* of body at once; the worker reads as much from its socket */
 #define BODY_BYTES_MAX (SIZE_MAX / 4)
 
 enum state {
@@ -19,8 +19,7 @@ enum state {
 };
 
 struct request {
-    PyObject_HEAD
-    struct worker *w;
+    PyObject_HEAD struct worker *w;
     enum state state;
     struct raw_answer raw;
 };
@@ -57,7 +56,8 @@ int request_begin_rehearsal(PyObject *object)
 
     http_parser_init(&parser, HTTP_REQUEST, &HTTP_LIMITS_DEFAULT);
     request_begin(object, NULL);
-    return http_parse(&parser, slice_str(text), &used, &rehearsal, &data) == HTTP_EVENT_HEAD ? 0 : -1;
+    return http_parse(&parser, slice_str(text), &used, &rehearsal, &data) == HTTP_EVENT_HEAD ? 0
+                                                                                             : -1;
 }
 
 bool request_is_done(PyObject *object)

@@ -1,15 +1,15 @@
-/* Tells where a worker crashed, or where it was when its time was up. Costs nothing per request: all
- * is installed once, in the zygote, and inherited.
+/* Tells where a worker crashed, or where it was when its time was up. Costs nothing per request:
+ * all is installed once, in the zygote, and inherited.
  *
- * At the deadline the first choice is a report made in Python, since only that can say what asyncio's
- * tasks wait for. CPython runs it as soon as the interpreter comes by; it never does while C code
- * holds the GIL. So a timer is armed beside it, and when it rings faulthandler's dump, which needs no
- * interpreter, is written instead.
+ * At the deadline the first choice is a report made in Python, since only that can say what
+ * asyncio's tasks wait for. CPython runs it as soon as the interpreter comes by; it never does
+ * while C code holds the GIL. So a timer is armed beside it, and when it rings faulthandler's dump,
+ * which needs no interpreter, is written instead.
  *
  * Crashes: faulthandler's handlers do the dump; ours are put before them for the mark, and behind
- * them because a worker is PID 1 of its namespace: faulthandler ends by raising the signal anew, which
- * the kernel ignores there. A faulting instruction that runs again is not ignored, so after a real
- * fault returning is enough; after abort() only an exit code is left to tell by.
+ * them because a worker is PID 1 of its namespace: faulthandler ends by raising the signal anew,
+ * which the kernel ignores there. A faulting instruction that runs again is not ignored, so after a
+ * real fault returning is enough; after abort() only an exit code is left to tell by.
  *
  * Context: the handlers call async-signal-safe functions only, and what faulthandler calls. */
 
@@ -96,7 +96,8 @@ static void on_fatal_signal(int signal, siginfo_t *info, void *context)
 /* Puts `handler` in the place of what is installed for the signal, which is returned. */
 static void (*interpose(int signal, void (*handler)(int, siginfo_t *, void *), int flags))(int)
 {
-    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | flags};
+    struct sigaction action = {.sa_sigaction = handler,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | flags};
     struct sigaction before;
 
     sigemptyset(&action.sa_mask);
