@@ -49,10 +49,11 @@ int paths_home(struct paths_home *ret, struct error *err)
     *strrchr(self, '/') = '\0';
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         _cleanup_free_ char *place = cli_printf("%s%s", self, places[i]);
+        char path[PATH_MAX];
 
-        if (exists(place, "libexec/mayfly-supervisor")) {
-            ret->libexec = cli_printf("%s/libexec", place);
-            ret->lib = cli_printf("%s/lib", place);
+        if (exists(place, "libexec/mayfly-supervisor") && realpath(place, path)) {
+            ret->libexec = cli_printf("%s/libexec", path);
+            ret->lib = cli_printf("%s/lib", path);
             return 0;
         }
     }

@@ -1,11 +1,12 @@
 """What README.md promises is there."""
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
 
-from lib.daemon import ROOT, run_cli
+from lib.daemon import BUILD, ROOT, run_cli
 
 README = ROOT / "README.md"
 pytestmark = pytest.mark.skipif(not README.exists(), reason="only the build was copied")
@@ -64,3 +65,15 @@ def test_packages_are_named_once_a_group():
             group.append(line)
     assert set(groups) == {"build", "test", "fuzz", "lint", "bench"}
     assert all(sorted(set(names)) == sorted(names) for names in groups.values())
+
+
+def test_installed_mayfly_finds_its_parts(mayfly, tmp_path, monkeypatch):
+    if not (BUILD / "build.ninja").exists() or not shutil.which("meson"):
+        pytest.skip("no build folder to install from")
+    subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", tmp_path], check=True,
+                   stdout=subprocess.DEVNULL, timeout=120)
+    program, = tmp_path.rglob("bin/mayfly")
+    monkeypatch.setattr("lib.daemon.MAYFLY", program)
+    for lang in ("python", "c", "exec"):
+        subprocess.run([program, "init", tmp_path / lang, "--lang", lang], check=True, capture_output=True)
+        assert mayfly(tmp_path / lang).get("/api/hello").text.startswith("Hello"), lang

@@ -71,7 +71,7 @@ class Daemon:
         self.err = open(self.folder / "stderr", "w+b")
         self.process = subprocess.Popen(
             [MAYFLY, command, self.project, *arguments], stdin=subprocess.DEVNULL, stdout=self.out,
-            stderr=self.err, env=self.env)
+            stderr=self.err, env=self.env, preexec_fn=process.die_with_parent)
         self.pid = self.process.pid
         self.address = None
         if wait:
