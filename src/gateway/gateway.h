@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 #include "model/record.h"
 #include "model/snapshot.h"
+#include "os/cpu.h"
 #include "os/pidref.h"
 #include "wire/wire.h"
 
@@ -81,6 +82,7 @@ struct gateway {
     struct list waiting; /* pools whose queue waits for the machine's ceiling */
     struct slots workers;
     uint32_t n_workers;
+    struct cpu_meter cpu;
     bool draining;
     struct journal journal;
     char *recent[RECENT_RECORDS]; /* JSON of the last records, a ring */

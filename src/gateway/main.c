@@ -180,6 +180,7 @@ static int start(struct gateway *g)
     loop_io_init(&g->local_io);
     loop_task_init(&g->bury, on_bury);
     loop_task_init(&g->drain_check, on_drain_check);
+    cpu_meter_open(&g->cpu);
     slots_init(&g->workers, WORKERS_MAX_MAX * 2);
     buf_init(&g->journal.records, 1024 * 1024);
     buf_init(&g->journal.logs, 1024 * 1024);

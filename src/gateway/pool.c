@@ -27,6 +27,8 @@
 #define START_SECONDS_GUESS 0.002 /* before the first worker has been seen */
 #define STANDBY_MARGIN      2.0   /* standbys per arrival expected while one is made */
 #define UNUSED_DEATHS_MAX   3     /* standbys that died before a request, in a row */
+#define CPU_IDLE_MIN        0.10  /* share of the machine's time */
+#define CPU_MAX_AGE_NS      (100 * NS_PER_MS)
 #define REFILL_PAUSE_NS     (1 * NS_PER_S)
 #define LOAD_RETRY_NS       (1 * NS_PER_S) /* a failed load answers requests for this long */
 #define REFILL_BATCH        4 /* forks put into the zygote's queue at once, before requests */
@@ -611,6 +613,22 @@ static void on_refill_pause(struct loop_timer *t)
     loop_task_put(p->gateway->loop, &p->refill);
 }
 
+static void pause_refill(struct pool *p, uint64_t delay_ns)
+{
+    if (!loop_timer_is_armed(&p->refill_pause))
+        (void)loop_timer_after(p->gateway->loop, &p->refill_pause, delay_ns, on_refill_pause);
+}
+
+/* A standby is made of time that nobody else wants. On a machine that is busy all over it only
+ * takes its rehearsal's time from the requests: measured, forking on request then serves 15 % more.
+ */
+static bool has_idle_cpu(struct pool *p)
+{
+    struct gateway *g = p->gateway;
+
+    return cpu_meter_idle(&g->cpu, loop_now(g->loop), CPU_MAX_AGE_NS) >= CPU_IDLE_MIN;
+}
+
 /* A version that is not served any more, and at which nobody is at work. */
 static bool try_end_retired(struct pool *p)
 {
@@ -633,17 +651,20 @@ static void on_refill(struct loop_task *t)
 
     if (try_end_retired(p))
         return;
-    if (p->state != POOL_WARM || p->retired || g->draining || p->n_queue > 0)
+    if (p->state != POOL_WARM || p->retired || g->draining || p->n_queue > 0 ||
+        loop_timer_is_armed(&p->refill_pause))
         return;
     if (p->n_unused_deaths >= UNUSED_DEATHS_MAX) {
-        if (!loop_timer_is_armed(&p->refill_pause)) {
-            log_warning("standby.dies", "function=%s what=workers end before they are used",
-                        p->function->name);
-            (void)loop_timer_after(g->loop, &p->refill_pause, REFILL_PAUSE_NS, on_refill_pause);
-        }
+        log_warning("standby.dies", "function=%s what=workers end before they are used",
+                    p->function->name);
+        pause_refill(p, REFILL_PAUSE_NS);
         return;
     }
     wanted = standbys_wanted(p);
+    if (p->n_standbys < wanted && !has_idle_cpu(p)) {
+        pause_refill(p, CPU_MAX_AGE_NS);
+        return;
+    }
     for (int i = 0; i < REFILL_BATCH && p->n_standbys < wanted; i++) {
         if (g->n_workers >= g->settings.workers_max || !worker_new(p))
             return;

@@ -30,7 +30,7 @@ struct pool {
     uint32_t n_standbys, n_busy, n_queue, n_invocations;
     struct loop_task refill;
     struct loop_timer idle;
-    struct loop_timer refill_pause; /* after standbys that died unused */
+    struct loop_timer refill_pause; /* then it looks again whether to make standbys */
     unsigned n_unused_deaths;
     uint64_t wanted_ns; /* when the zygote was asked for */
     uint64_t last_used_ns;
