@@ -99,15 +99,9 @@ void invocation_free(struct invocation *inv)
 static void enter_done(struct invocation *inv)
 {
     struct gateway *g = inv->gateway;
-    uint64_t *completed;
 
     assert(!inv->client);
     write_record(inv);
-    if (inv->outcome == OUTCOME_OK) {
-        completed = counter_of(g, inv->pool->function->project);
-        if (completed)
-            (*completed)++;
-    }
     if (inv->worker)
         inv->worker->invocation = NULL;
     inv->pool->n_invocations--;
@@ -181,12 +175,22 @@ static void settle_client(struct invocation *inv, bool begun)
         client_abort(c);
 }
 
+static void count_completed(struct invocation *inv)
+{
+    uint64_t *n = counter_of(inv->gateway, inv->pool->function->project);
+
+    if (n)
+        (*n)++;
+}
+
 static void enter_ending(struct invocation *inv)
 {
     bool ok = inv->outcome == OUTCOME_OK || inv->outcome == OUTCOME_ERROR;
     struct worker *w = inv->worker;
 
     inv->answered_ns = clock_now_ns();
+    if (inv->outcome == OUTCOME_OK)
+        count_completed(inv); /* before the client can ask */
     log_pipe_drain(&w->out);
     log_pipe_drain(&w->err);
     settle_client(inv, inv->head_sent);

@@ -39,7 +39,6 @@ struct pool {
     double start_seconds; /* how long a worker takes from FORK to WORKER_STARTED, smoothed */
     double tokens;        /* of the rate limit */
     uint64_t tokens_at_ns;
-    uint64_t n_completed;
     char *load_error; /* JSON, of the last load that failed */
     uint64_t load_failed_ns;
 };

@@ -106,7 +106,8 @@ static int parse_address(const char *text, struct sockaddr_storage *ret, socklen
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
     struct sockaddr_in *in = (struct sockaddr_in *)ret;
     const char *colon = strrchr(text, ':');
-    char host[INET6_ADDRSTRLEN + 2], *h = host, *end;
+    char host[INET6_ADDRSTRLEN + 2], *end;
+    const char *h = host;
     unsigned long port;
 
     memset(ret, 0, sizeof(*ret));
@@ -118,7 +119,7 @@ static int parse_address(const char *text, struct sockaddr_storage *ret, socklen
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = '\0';
     if (strcmp(host, "localhost") == 0)
-        h = strcpy(host, "127.0.0.1");
+        h = "127.0.0.1";
     if (inet_pton(AF_INET, h, &in->sin_addr) == 1) {
         in->sin_family = AF_INET;
         in->sin_port = htons((uint16_t)port);

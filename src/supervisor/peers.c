@@ -17,6 +17,7 @@
 
 #define ARGV_MAX             24
 #define QUICK_DEATH_NS       (2 * NS_PER_S) /* a life shorter than this counts as one */
+#define QUICK_DEATHS_MAX     5              /* in a row, before anything was ever served: give up */
 #define RESTART_DELAY_NS     (50 * NS_PER_MS)
 #define RESTART_DELAY_NS_MAX (2 * NS_PER_S)
 
@@ -147,6 +148,12 @@ static void on_peer_exit(struct loop_io *io)
     }
     p->n_quick_deaths =
         loop_now(s->loop) - p->started_ns < QUICK_DEATH_NS ? p->n_quick_deaths + 1 : 0;
+    if (s->state == SUPERVISOR_STARTING && p->n_quick_deaths >= QUICK_DEATHS_MAX) {
+        log_error("peer.hopeless", "program=%s what=it dies whenever it is started", p->role->name);
+        s->result = EXIT_FAILURE;
+        supervisor_move(s, SUPERVISOR_STOPPING);
+        return;
+    }
     if (p->n_quick_deaths > 1)
         delay = MIN(RESTART_DELAY_NS << MIN(p->n_quick_deaths, 10), RESTART_DELAY_NS_MAX);
     log_warning("peer.died", "program=%s status=%s%d restart_in_ms=%llu", p->role->name,
