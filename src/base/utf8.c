@@ -30,44 +30,38 @@ bool utf8_is_control(const unsigned char *p, size_t n)
     return n == 3 && p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9;
 }
 
-static int write_escaped(struct buf *b, unsigned char c)
+static int write_escaped(struct buf *b, unsigned c)
 {
-    switch (c) {
-    case '"':
-        return buf_append(b, "\\\"", 2);
-    case '\\':
-        return buf_append(b, "\\\\", 2);
-    case '\n':
-        return buf_append(b, "\\n", 2);
-    case '\r':
-        return buf_append(b, "\\r", 2);
-    case '\t':
-        return buf_append(b, "\\t", 2);
-    default:
-        return buf_printf(b, "\\u%04x", c);
+    static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+    for (size_t i = 0; i + 1 < sizeof(shorts); i += 2) {
+        if ((unsigned char)shorts[i] == c)
+            return buf_append(b, (char[]){'\\', shorts[i + 1]}, 2);
     }
+    return buf_printf(b, "\\u%04x", c & 0xffff);
 }
 
 int utf8_write_json(struct buf *b, struct slice s)
 {
     const unsigned char *p = (const unsigned char *)s.base;
-    size_t plain = 0, i = 0; /* [plain, i) needs no change and is added in one piece */
+    size_t plain = 0; /* where the bytes begin that go out as they are */
     int r = buf_append(b, "\"", 1);
 
-    while (r == 0 && i < s.len) {
+    for (size_t i = 0; r == 0 && i < s.len;) {
         size_t n = utf8_len(p + i, s.len - i);
-        bool escape = n == 1 && (p[i] < 0x20 || p[i] == '"' || p[i] == '\\' || p[i] == 0x7f);
+        bool c1 = n == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0;
 
-        if (n > 0 && !escape) {
+        if (n > 0 && !c1 && p[i] >= 0x20 && p[i] != 0x7f && p[i] != '"' && p[i] != '\\') {
             i += n;
             continue;
         }
         r = buf_append(b, p + plain, i - plain);
         if (r == 0)
-            r = escape ? write_escaped(b, p[i]) : buf_append(b, "\xef\xbf\xbd", 3);
-        plain = ++i;
+            r = n == 0 ? buf_append(b, "\xef\xbf\xbd", 3) : write_escaped(b, c1 ? p[i + 1] : p[i]);
+        i += MAX(n, 1);
+        plain = i;
     }
-    if (r == 0)
-        r = buf_append(b, p + plain, i - plain);
+    if (r == 0 && plain < s.len)
+        r = buf_append(b, p + plain, s.len - plain);
     return r == 0 ? buf_append(b, "\"", 1) : r;
 }

@@ -11,6 +11,6 @@ size_t utf8_len(const unsigned char *p, size_t left);
  * characters, line separators and marks that turn the writing direction. */
 bool utf8_is_control(const unsigned char *p, size_t n);
 
-/* Adds s as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD. Returns 0,
- * -ENOBUFS or -ENOMEM. */
+/* Adds s as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD; control
+ * characters, which a terminal would obey, are escaped. Returns 0, -ENOBUFS or -ENOMEM. */
 int utf8_write_json(struct buf *b, struct slice s);
