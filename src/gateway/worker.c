@@ -38,6 +38,7 @@ static const struct http_limits answer_limits = {
 
 static void on_worker_ready(struct loop_io *io);
 static void worker_try_finish(struct worker *w);
+static void on_finish(struct loop_task *t);
 
 /* ---- birth ---- */
 
@@ -111,6 +112,7 @@ struct worker *worker_new(struct pool *p)
     buf_init(&w->in, IN_BYTES_MAX);
     buf_init(&w->stack, STACK_BYTES_MAX);
     loop_io_init(&w->io);
+    loop_task_init(&w->finish, on_finish);
     http_parser_init(&w->parser, HTTP_RESPONSE, &answer_limits);
     r = slots_add(&g->workers, w, &w->id);
     if (r < 0) {
@@ -190,8 +192,11 @@ void worker_move(struct worker *w, enum worker_state to)
     p->n_busy++;
     if (to == WORKER_BUSY)
         w->usable_again = false;
-    if (to == WORKER_ENDING)
+    if (to == WORKER_ENDING) {
         close_socket(w); /* a worker that waits for a request takes this as its end */
+        if (w->gone)
+            loop_task_put(p->gateway->loop, &w->finish); /* nothing else will come to finish it */
+    }
 }
 
 void worker_kill(struct worker *w, int signal)
@@ -263,9 +268,15 @@ static void worker_try_finish(struct worker *w)
     pool_on_worker_gone(p);
 }
 
+static void on_finish(struct loop_task *t)
+{
+    worker_try_finish(container_of(t, struct worker, finish));
+}
+
 void worker_free(struct worker *w)
 {
     list_remove(&w->link);
+    list_remove(&w->finish.link);
     close_socket(w);
     log_pipe_close(&w->out);
     log_pipe_close(&w->err);

@@ -40,6 +40,7 @@ struct worker {
     bool tunnel;                 /* 101: the bytes are not HTTP any more */
     bool usable_again;           /* instance: the last answer left the connection in order */
     struct loop_timer eof_grace; /* closed its socket: how did it end? */
+    struct loop_task finish;     /* gone already when its invocation came to its end */
     int fd;
     struct loop_io io;
     struct http_parser parser;
