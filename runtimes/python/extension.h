@@ -83,6 +83,11 @@ int lambda_answer(PyObject *request, bool is_touch);
 /* Called once, ahead of the first fork. */
 void heap_settle(void);
 
+/* No two processes draw the same numbers; see openssl.c. */
+PyObject *openssl_forget(PyObject *module, PyObject *others);
+PyObject *openssl_py_after_fork(PyObject *module, PyObject *unused);
+void openssl_after_fork(void);
+
 /* catch_signals(on_stack): reports of where the function is stuck, and of crashes. See stack.c. */
 PyObject *stack_catch_signals(PyObject *module, PyObject *on_stack);
 PyObject *stack_begin(PyObject *module, PyObject *unused);

@@ -73,6 +73,7 @@ static void after_fork(void *ctx)
             PyErr_WriteUnraisable(hook);
         Py_XDECREF(result);
     }
+    openssl_after_fork();
     stack_set_owner();
 }
 
@@ -272,6 +273,8 @@ static PyObject *py_run(PyObject *module, PyObject *args)
 static PyMethodDef methods[] = {
     {"open", py_open, METH_NOARGS, "Waits for START and returns it as a dict."},
     {"fail", py_fail, METH_O, "Tells (JSON as bytes) why the function cannot be loaded; exits."},
+    {"openssl_forget", openssl_forget, METH_O, "Makes OpenSSL notice the next change of process."},
+    {"openssl_after_fork", openssl_py_after_fork, METH_NOARGS, "For processes forked by a worker."},
     {"lambda_setup", lambda_setup, METH_VARARGS, "What answers with handler(event, context)."},
     {"run", py_run, METH_VARARGS, "run(host, freeze): forks workers for ever."},
     {"catch_signals", stack_catch_signals, METH_O, "Reports crashes, and calls on_stack(...)."},

@@ -6,10 +6,13 @@ somebody else would have to give back, so of all that only this remains to be do
 
 * `random` must not give the same numbers in every worker (CPython's own hook does the same), nor
   NumPy's global generator, which has no hook;
-* OpenSSL tells processes apart by their PID. But zygote and worker may both be PID 1, each of its own
-  namespace, so its generator has to be stirred by hand;
 * the main thread's native id is another one;
 * an event loop that was made at load time shares its epoll with every other worker.
+
+Measured with random, threading, logging and concurrent.futures loaded: 171 page faults a worker, and
+292 with PyOS_AfterFork_Child(); with CPython 3.13 178 and 289.
+
+For OpenSSL, which tells processes apart by their PID, openssl.c sees to it that nothing remains.
 
 Threads at load time, or a hook that the author's code or a library has registered by
 os.register_at_fork(), mean that all hooks run.
@@ -64,7 +67,6 @@ def plan():
     if not all_hooks:  # or else this is among the hooks
         calls.append(getattr(getattr(modules("random"), "_inst", None), "seed", None))
     calls.append(_set_native_id(modules("threading")))
-    calls.append(_stir_openssl(modules("_ssl")))
     calls.append(getattr(modules("numpy.random"), "seed", None))
     calls.append(_renew_loops(modules("asyncio")))
     if hasattr(modules("tempfile"), "_name_sequence"):
@@ -77,9 +79,14 @@ def _set_native_id(threading):
     return main and getattr(main(), "_set_native_id", None)
 
 
-def _stir_openssl(ssl):
-    add, urandom = getattr(ssl, "RAND_add", None), os.urandom
-    return add and (lambda: add(urandom(32), 32.0))
+def forget_process(mayfly):
+    """Makes every OpenSSL believe that it is in another process than the one that last drew from it:
+    those that are shared libraries, Python's own, and the one inside of `cryptography`."""
+    own = getattr(sys.modules.get("_ssl"), "RAND_bytes", None)
+    rust = getattr(sys.modules.get("cryptography.hazmat.bindings._rust"), "openssl", None)
+    keys = getattr(getattr(rust, "ed25519", None), "generate_key", None)
+    if mayfly.openssl_forget(tuple(draw for draw in (own and (lambda: own(1)), keys) if draw)):
+        os.register_at_fork(after_in_child=mayfly.openssl_after_fork)
 
 
 def _renew_loops(asyncio):

@@ -29,7 +29,7 @@ def run(mayfly, here):
         json, text = errors.report(_explained(e))
         errors.tell(text)
         mayfly.fail(json)
-    mayfly.run(host, lambda: _freeze(start))
+    mayfly.run(host, lambda: _freeze(mayfly, start))
 
 
 def _set_up_streams():
@@ -38,12 +38,14 @@ def _set_up_streams():
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def _freeze(start):
-    """Takes everything that is there out of the collector's sight: it would write to each object."""
+def _freeze(mayfly, start):
+    """The last that this process does in Python. Takes everything that is there out of the
+    collector's sight: it would write to each object."""
     gc.collect()
     gc.freeze()
     if start["isolation"] == "request" and gc.get_threshold()[0] in (700, 2000):
         gc.set_threshold(_GC_THRESHOLD)
+    after_fork.forget_process(mayfly)
 
 
 def _explained(e):

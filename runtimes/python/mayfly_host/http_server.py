@@ -151,4 +151,8 @@ class _NullHandler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"touched")
 
     def log_message(self, format, *args):
-        format % args
+        stderr, sys.stderr = sys.stderr, io.StringIO()
+        try:
+            super().log_message(format, *args)
+        finally:
+            sys.stderr = stderr

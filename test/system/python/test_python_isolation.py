@@ -78,6 +78,13 @@ RANDOM = {
     "secrets": "import secrets\nsecrets.token_hex()\ndraw = secrets.token_hex",
     "tempfile": "import tempfile\ntempfile.mktemp()\ndraw = tempfile.mktemp",
     "ssl": "import ssl\nssl.RAND_bytes(8)\ndraw = lambda: ssl.RAND_bytes(8).hex()",
+    "cryptography": "from cryptography.hazmat.primitives.asymmetric import ec\n"
+                    "draw = lambda: str(ec.generate_private_key(ec.SECP256R1()).private_numbers()"
+                    ".private_value)\ndraw()",
+    "libcrypto": "import ctypes, ctypes.util\nname = ctypes.util.find_library('crypto')\n"
+                 "if not name: raise ImportError\nrand = ctypes.CDLL(name).RAND_bytes\n"
+                 "def draw():\n    b = ctypes.create_string_buffer(8)\n    rand(b, 8)\n"
+                 "    return b.raw.hex()\ndraw()",
     "numpy": "import numpy\nnumpy.random.rand()\ndraw = numpy.random.rand",
     "random with all hooks": "import os, random\nos.register_at_fork(after_in_child=lambda: None)\n"
                              "random.random()\ndraw = random.random",
@@ -97,6 +104,26 @@ def test_workers_draw_different_numbers(zygote, what, own_pid_namespace):
         pytest.skip("this interpreter has no such module")
     flat = [number for pair in drawn for number in pair]
     assert len(set(flat)) == len(flat), drawn
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_children_of_workers_draw_different_numbers(zygote):
+    z = zygote("m.f", """
+import os, ssl
+ssl.RAND_bytes(8)
+def f(event, context):
+    drawn = []
+    for _ in range(20):
+        r, w = os.pipe()
+        if os.fork() == 0:
+            os.write(w, ssl.RAND_bytes(8))
+            os._exit(0)
+        os.wait()
+        drawn.append(os.read(r, 8).hex())
+    return drawn
+""", own_pid_namespace=True)
+    flat = [number for drawn in answers(z) for number in drawn]
+    assert len(set(flat)) == len(flat)
 
 
 # ---- what works inside a worker ----
