@@ -148,6 +148,9 @@ void log_pipe_close(struct log_pipe *p)
     if (buf_len(&p->line) > 0)
         take_line(p, buf_slice(&p->line));
     buf_deinit(&p->line);
-    loop_io_remove_closing(&p->io);
+    if (p->worker)
+        loop_io_remove_closing(&p->io);
+    else
+        loop_io_remove(&p->io); /* a zygote's: the supervisor holds the same pipe */
     p->fd = fd_close(p->fd);
 }
