@@ -340,6 +340,20 @@ void invocation_hangup(struct invocation *inv, enum outcome outcome, unsigned st
     invocation_fail(inv, outcome, status, error);
 }
 
+void invocation_hand_over(struct invocation *inv, struct pool *pool)
+{
+    static const char name[] = "\r\nMayfly-Version: "; /* which clients cannot say (request.c) */
+    struct slice head = buf_slice(&inv->head);
+    char *place = memmem(head.base, head.len, name, strlen(name));
+
+    assert(inv->state == INVOCATION_QUEUED);
+    inv->pool->n_invocations--;
+    pool->n_invocations++;
+    inv->pool = pool;
+    if (place) /* all versions have the same length */
+        memcpy(place + strlen(name), pool->function->version, FUNCTION_VERSION_LEN);
+}
+
 /* ---- the worker's side ---- */
 
 void invocation_assign(struct invocation *inv, struct worker *w)

@@ -80,6 +80,9 @@ void invocation_fail(struct invocation *inv, enum outcome outcome, unsigned stat
 void invocation_hangup(struct invocation *inv, enum outcome outcome, unsigned status,
                        const char *error);
 
+/* Moves one that is still QUEUED, and in no queue, to another version of its function. */
+void invocation_hand_over(struct invocation *inv, struct pool *pool);
+
 /* What happens at the worker. */
 void invocation_assign(struct invocation *inv, struct worker *w);
 void invocation_on_head(struct invocation *inv, const struct http_head *head);

@@ -31,6 +31,7 @@
 #define CPU_MAX_AGE_NS      (100 * NS_PER_MS)
 #define REFILL_PAUSE_NS     (1 * NS_PER_S)
 #define LOAD_RETRY_NS       (1 * NS_PER_S) /* a failed load answers requests for this long */
+#define ERRNO_MAX           4096           /* as in the kernel */
 #define REFILL_BATCH        4 /* forks put into the zygote's queue at once, before requests */
 
 static const struct sm_state pool_states[_POOL_STATE_MAX] = {
@@ -219,6 +220,31 @@ static void fail_queue(struct pool *p, enum outcome outcome, unsigned status, co
     }
 }
 
+/* A version that is not served any more cannot be started any more: who waits for it is served by
+ * the version that is. */
+static void hand_over(struct pool *p)
+{
+    struct gateway *g = p->gateway;
+    const struct function *f =
+        g->served ? snapshot_find(g->served->snapshot, slice_str(p->function->name)) : NULL;
+    struct pool *to = f ? pools_find(g, f) : NULL;
+    struct list *link;
+
+    if (!to || to == p) {
+        fail_queue(p, OUTCOME_UNAVAILABLE, 503, "this function is not served any more");
+        return;
+    }
+    while ((link = list_first(&p->queue))) {
+        struct invocation *inv = list_entry(link, struct invocation, link);
+
+        pool_forget(p, inv);
+        invocation_hand_over(inv, to);
+        list_add_last(&to->queue, &inv->link);
+        to->n_queue++;
+    }
+    pool_dispatch(to);
+}
+
 /* The zygote is gone, or was never there. Its workers went with it. */
 static void enter_cold(struct pool *p)
 {
@@ -315,7 +341,10 @@ static void on_load_failed(struct pool *p, struct slice error)
         journal_log(p->gateway, &line);
     if (p->state != POOL_COLD)
         enter_cold(p);
-    fail_queue(p, OUTCOME_INIT, 500, "the function could not be loaded");
+    if (p->retired)
+        hand_over(p); /* its files are the next version's already */
+    else
+        fail_queue(p, OUTCOME_INIT, 500, "the function could not be loaded");
 }
 
 void pool_on_zygote_ended(struct pool *p, bool loaded, struct slice error)
@@ -362,8 +391,9 @@ static void on_worker_message(struct pool *p, struct wire_message *m)
     } else if (m->type == WIRE_FORK_FAILED) {
         w = slots_get(&g->workers, m->fork_failed.worker);
         if (w && w->pool == p) {
+            w->fork_error = m->fork_failed.error < ERRNO_MAX ? (int)m->fork_failed.error : EAGAIN;
             log_warning("fork.failed", "function=%s error=%s", p->function->name,
-                        strerrordesc_np((int)m->fork_failed.error));
+                        strerrordesc_np(w->fork_error));
             worker_ended(w, NULL);
         }
     } else if (m->type == WIRE_WORKER_ENDED) {
@@ -480,8 +510,9 @@ static struct worker *take_standby(struct pool *p)
     return NULL;
 }
 
-/* A worker for a request: a standby or a new one; NULL if it must wait. */
-static struct worker *find_worker(struct pool *p)
+/* A worker for the request: a standby or a new one; NULL if it must wait, or has failed because no
+ * worker can be made and nobody is at work whose end could change that. */
+static struct worker *find_worker(struct pool *p, struct invocation *inv)
 {
     struct gateway *g = p->gateway;
     struct worker *w;
@@ -497,7 +528,11 @@ static struct worker *find_worker(struct pool *p)
         (void)reclaim_standby(g);
         return NULL;
     }
-    return worker_new(p);
+    w = worker_new(p);
+    if (!w && p->n_busy == 0)
+        invocation_fail(inv, OUTCOME_UNAVAILABLE, 503,
+                        "the gateway has no file descriptors or memory left for another worker");
+    return w;
 }
 
 void pool_forget(struct pool *p, struct invocation *inv)
@@ -514,28 +549,28 @@ void pool_dispatch(struct pool *p)
 
     while ((link = list_first(&p->queue))) {
         struct invocation *inv = list_entry(link, struct invocation, link);
-        struct worker *w = find_worker(p);
+        struct worker *w = find_worker(p, inv);
 
-        if (!w)
+        if (w) {
+            pool_forget(p, inv);
+            invocation_assign(inv, w);
+        } else if (inv->state == INVOCATION_QUEUED) {
             break;
-        pool_forget(p, inv);
-        invocation_assign(inv, w);
+        }
     }
-    if (p->state == POOL_COLD && p->n_queue > 0 && !p->gateway->draining && !p->retired)
+    if (p->state == POOL_COLD && p->n_queue > 0 && p->retired)
+        hand_over(p);
+    else if (p->state == POOL_COLD && p->n_queue > 0 && !p->gateway->draining)
         want_zygote(p);
     loop_task_put(p->gateway->loop, &p->refill);
 }
 
 void pools_dispatch_waiting(struct gateway *g)
 {
-    struct list waiting, *link;
+    struct list *link;
 
-    if (list_is_empty(&g->waiting) || g->n_workers >= g->settings.workers_max)
-        return;
-    waiting = g->waiting;
-    waiting.next->prev = waiting.prev->next = &waiting;
-    list_init(&g->waiting);
-    while ((link = list_first(&waiting))) {
+    /* Who takes a slot and wants more goes to the end: so each has its turn. */
+    while (g->n_workers < g->settings.workers_max && (link = list_first(&g->waiting))) {
         list_remove(link);
         pool_dispatch(container_of(link, struct pool, waiting_link));
     }
@@ -582,11 +617,15 @@ void pool_submit(struct pool *p, struct invocation *inv)
 
 void pool_on_worker_gone(struct pool *p)
 {
-    if (p->n_queue > 0)
+    struct gateway *g = p->gateway;
+
+    if (p->n_queue == 0)
+        loop_task_put(g->loop, &p->refill);
+    else if (p->n_standbys > 0 || list_is_empty(&g->waiting))
         pool_dispatch(p);
-    else
-        loop_task_put(p->gateway->loop, &p->refill);
-    pools_dispatch_waiting(p->gateway);
+    else if (list_is_empty(&p->waiting_link)) /* others have waited longer for the slot */
+        list_add_last(&g->waiting, &p->waiting_link);
+    pools_dispatch_waiting(g);
 }
 
 /* ---- standbys ---- */

@@ -39,6 +39,7 @@ static const struct http_limits answer_limits = {
 static void on_worker_ready(struct loop_io *io);
 static void worker_try_finish(struct worker *w);
 static void on_finish(struct loop_task *t);
+static void bury(struct worker *w);
 
 /* ---- birth ---- */
 
@@ -125,7 +126,7 @@ struct worker *worker_new(struct pool *p)
     r = worker_connect(w);
     if (r < 0) {
         log_warning("worker.start", "function=%s error=%s", p->function->name, strerrordesc_np(-r));
-        worker_ended(w, NULL);
+        bury(w);
         return NULL;
     }
     return w;
@@ -237,10 +238,21 @@ static void describe_end(const struct worker *w, char *dst, size_t size)
                        WEXITSTATUS(status));
 }
 
+/* Its slot is free from now on, itself at the end of the round. */
+static void bury(struct worker *w)
+{
+    struct gateway *g = w->pool->gateway;
+
+    leave_list(w);
+    slots_remove(&g->workers, w->id);
+    g->n_workers--;
+    list_add_last(&g->dead_workers, &w->link);
+    loop_task_put(g->loop, &g->bury);
+}
+
 /* Frees the worker when nothing is left to come of it. */
 static void worker_try_finish(struct worker *w)
 {
-    struct gateway *g = w->pool->gateway;
     struct pool *p = w->pool;
     char why[160];
 
@@ -250,7 +262,11 @@ static void worker_try_finish(struct worker *w)
         return; /* a slow client has not taken it all */
     log_pipe_drain(&w->out);
     log_pipe_drain(&w->err);
-    if (w->state == WORKER_BUSY) {
+    if (w->state == WORKER_BUSY && w->fork_error != 0) {
+        (void)snprintf(why, sizeof(why), "no process can be started for the request: %s",
+                       strerrordesc_np(w->fork_error));
+        invocation_fail(w->invocation, OUTCOME_UNAVAILABLE, 503, why);
+    } else if (w->state == WORKER_BUSY) {
         describe_end(w, why, sizeof(why));
         invocation_on_worker_lost(w->invocation, why);
     } else if (w->state == WORKER_STANDBY) {
@@ -260,11 +276,7 @@ static void worker_try_finish(struct worker *w)
     w->buried = true;
     if (w->invocation)
         invocation_on_worker_ended(w->invocation);
-    leave_list(w);
-    slots_remove(&g->workers, w->id);
-    g->n_workers--;
-    list_add_last(&g->dead_workers, &w->link);
-    loop_task_put(g->loop, &g->bury);
+    bury(w);
     pool_on_worker_gone(p);
 }
 

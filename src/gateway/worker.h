@@ -34,6 +34,7 @@ struct worker {
     bool gone;                   /* its process has ended; what it wrote may still be here */
     bool eof;                    /* all that it wrote has been read */
     bool lost;                   /* it died with its zygote */
+    int fork_error;              /* errno with which the zygote could not make it, or 0 */
     bool buried;                 /* waits for the end of the round to be freed */
     bool interim;                /* the head being read is that of a 1xx */
     bool may_stay;               /* the answer's head left the connection open */
