@@ -7,14 +7,18 @@ import pytest
 from lib.process import wait_until
 from lib.web import PROJECT, dial, messages, read_all, running, seen, send, within
 
-HEAD, IDLE, BODY, WRITE = 1, 2, 1, 2  # seconds
+HEAD, IDLE, BODY, WRITE = 0.7, 1.6, 0.7, 2  # seconds
 POST = b"POST /count HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+
+
+def ms(seconds):
+    return f"{int(seconds * 1000)}ms"
 
 
 @pytest.fixture(scope="module")
 def daemon():
-    with running(PROJECT, "--head-timeout", f"{HEAD}s", "--idle-timeout", f"{IDLE}s",
-                 "--body-timeout", f"{BODY}s", "--write-timeout", f"{WRITE}s") as daemon:
+    with running(PROJECT, "--head-timeout", ms(HEAD), "--idle-timeout", ms(IDLE), "--body-timeout", ms(BODY),
+                 "--write-timeout", ms(WRITE)) as daemon:
         daemon.post("/count", b"warm")
         yield daemon
 
@@ -79,7 +83,7 @@ def test_a_connection_that_says_nothing_is_closed(daemon):
     within(HEAD + 10, started)
 
 
-@pytest.mark.parametrize("path", ["/count", "/nothing", "/request_counter"])
+@pytest.mark.parametrize("path", ["/count", "/nothing"])
 def test_a_kept_connection_is_closed_when_it_idles_and_not_before(daemon, path):
     """Its time is the idle one, not that of a head, whoever gave the answer before."""
     with daemon.connect() as connection:
@@ -119,7 +123,7 @@ def test_a_body_that_drips_is_dropped(daemon):
 
 def test_a_body_that_comes_steadily_is_taken(daemon):
     with dial(daemon) as sock:
-        n, piece = 30, b"x" * 2000
+        n, piece = 20, b"x" * 10000
         sock.sendall(POST % (n * len(piece)))
         for _ in range(n):
             sock.sendall(piece)
@@ -132,12 +136,12 @@ def test_a_body_that_comes_steadily_is_taken(daemon):
 def test_a_function_that_does_not_read_is_not_the_clients_fault(daemon):
     """The body waits for the function for longer than a slow client may take."""
     body = b"x" * 3_000_000
-    done = daemon.post(f"/count?sleep={BODY * 2500}", body)
+    done = daemon.post(f"/count?sleep={int(BODY * 2500)}", body)
     assert done.status == 200 and done.text.startswith("3000000 ")
 
 
 def test_a_client_that_waits_for_its_function_is_not_slow(daemon):
-    assert daemon.get(f"/count?sleep={max(HEAD, IDLE, BODY, WRITE) * 1300}").status == 200
+    assert daemon.get(f"/count?sleep={int(max(HEAD, IDLE, BODY, WRITE) * 1200)}").status == 200
 
 
 @pytest.mark.core
@@ -174,8 +178,8 @@ def test_a_reader_that_pauses_and_goes_on_gets_all(daemon):
     with dial(daemon, receive_buffer=65536) as sock:
         sock.sendall(f"GET /source?n={n}&length=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         got = 0
-        for _ in range(4):
-            time.sleep(WRITE * 0.6)
+        for _ in range(3):
+            time.sleep(WRITE * 0.5)
             for _ in range(10):
                 got += len(sock.recv(65536))
         got += len(read_all(sock)[0])
@@ -193,8 +197,7 @@ def test_an_echo_that_stalls_both_ways_for_a_while_goes_on(daemon):
             while sent < size * n:
                 sent += sock.send(bytes(min(size, size * n - sent)))
                 time.sleep(0.002)
-        time.sleep(max(BODY, HEAD) + 0.5)
-        assert WRITE > max(BODY, HEAD) + 0.5 - 1
+        time.sleep(max(BODY, HEAD) + 0.3)
         got = 0
         while sent < size * n:
             with contextlib.suppress(BlockingIOError):

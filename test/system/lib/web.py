@@ -66,15 +66,15 @@ def dial(daemon, receive_buffer=None):
 
 def read_all(sock):
     """(bytes, how it ended): "closed" or "reset"."""
-    data = b""
+    pieces = []
     while True:
         try:
-            piece = sock.recv(65536)
+            piece = sock.recv(1 << 20)
         except ConnectionError:
-            return data, "reset"
+            return b"".join(pieces), "reset"
         if not piece:
-            return data, "closed"
-        data += piece
+            return b"".join(pieces), "closed"
+        pieces.append(piece)
 
 
 def send(sock, data):
@@ -109,19 +109,19 @@ def messages(data, methods=()):
             assert colon, line
             headers.setdefault(name.lower(), []).append(value)
         method = methods.pop(0) if methods and status >= 200 else "GET"
-        body = b""
+        body, at = b"", 0
         if method == "HEAD" or status in (204, 304) or status < 200:
             pass
         elif headers.get("transfer-encoding") == ["chunked"]:
-            while True:
-                size, mark, data = data.partition(b"\r\n")
-                assert mark, "half a chunk"
-                n = int(size, 16)
-                assert len(data) >= n + 2, "half a chunk"
-                body, end, data = body + data[:n], data[n:n + 2], data[n + 2:]
-                assert end == b"\r\n"
-                if n == 0:
-                    break
+            pieces, n = [], 1
+            while n > 0:
+                end = data.find(b"\r\n", at)
+                assert end >= 0, "half a chunk"
+                n = int(data[at:end], 16)
+                at = end + 2 + n + 2
+                assert data[at - 2:at] == b"\r\n", "half a chunk"
+                pieces.append(data[end + 2:at - 2])
+            body, data = b"".join(pieces), data[at:]
         elif "content-length" in headers:
             n = int(headers["content-length"][0])
             assert len(data) >= n, f"{n - len(data)} bytes too few"
@@ -139,7 +139,8 @@ def chunks(body, size):
 
 
 def seen(daemon):
-    """All records of what came before this call."""
+    """All records of what came before this call: a record is written when the worker has ended."""
+    process.wait_until(lambda: not [p for p in daemon.ps()["processes"] if p["kind"] == "worker"], "no workers")
     daemon.record(daemon.get("/show?barrier"))
     return daemon.records
 
