@@ -618,14 +618,20 @@ void pool_submit(struct pool *p, struct invocation *inv)
 void pool_on_worker_gone(struct pool *p)
 {
     struct gateway *g = p->gateway;
+    struct list *first = list_first(&g->waiting);
 
-    if (p->n_queue == 0)
+    if (p->n_queue == 0) {
         loop_task_put(g->loop, &p->refill);
-    else if (p->n_standbys > 0 || list_is_empty(&g->waiting))
+    } else if (!first || first == &p->waiting_link) {
+        list_remove(&p->waiting_link); /* if it wants more, its next turn is the last */
         pool_dispatch(p);
-    else if (list_is_empty(&p->waiting_link)) /* others have waited longer for the slot */
-        list_add_last(&g->waiting, &p->waiting_link);
+    } else if (list_is_empty(&p->waiting_link)) {
+        list_add_last(&g->waiting, &p->waiting_link); /* others have waited longer for the slot */
+    }
     pools_dispatch_waiting(g);
+    /* What has become free may be an instance, which holds its slot. */
+    if (!list_is_empty(&g->waiting) && g->n_workers >= g->settings.workers_max)
+        (void)reclaim_standby(g);
 }
 
 /* ---- standbys ---- */
