@@ -301,6 +301,8 @@ static int open_listeners(struct supervisor *s, struct error *err)
                          s->options.state_dir);
     if (s->local_fd < 0)
         return error_set_errno(err, s->local_fd, "cannot make the socket %s", path);
+    (void)snprintf(path, sizeof(path), "%s/listen", s->options.state_dir);
+    (void)unlink(path); /* left behind by a daemon that was killed: not our address */
     s->listen_fd = sock_listen_tcp(listen);
     if (s->listen_fd == -EINVAL)
         return error_set(err, -EINVAL,
