@@ -12,18 +12,23 @@ from .http import HANG_SECONDS
 PROJECT = ROOT / "test" / "system" / "projects" / "http"
 
 
+_supervisors = set()  # of daemons that other fixtures run at the same time
+
+
 @contextlib.contextmanager
 def running(project, *arguments, **options):
     """As the fixture `mayfly`, for fixtures that live longer than a test."""
     process.become_subreaper()
     before = set(process.children())
     daemon = Daemon(project, *arguments, **options)
+    _supervisors.add(daemon.pid)
     try:
         yield daemon
     finally:
+        _supervisors.remove(daemon.pid)
         try:
             daemon.stop()
-            left = set(process.children()) - before
+            left = {pid: process.stat(pid) for pid in set(process.children()) - before - _supervisors}
             for pid in left:
                 process.end(pid)
             assert not left, f"left behind: {left}\n{daemon.log}"
