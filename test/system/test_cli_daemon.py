@@ -80,7 +80,7 @@ def test_ps_shows_a_worker_at_work(daemon, name):
 
     def worker():
         found = json.loads(daemon.cli("ps", "--json").stdout)["processes"]
-        return next((p for p in found if p["kind"] == "worker" and p["request_id"]), None)
+        return next((p for p in found if p["kind"] == "worker" and p["request_id"] and p["pid"]), None)
 
     found = wait_until(worker, "a worker")
     assert found["function"] == name
