@@ -29,6 +29,7 @@
 #define UNUSED_DEATHS_MAX   3     /* standbys that died before a request, in a row */
 #define CPU_IDLE_MIN        0.10  /* share of the machine's time */
 #define CPU_MAX_AGE_NS      (100 * NS_PER_MS)
+#define REFILL_DELAY_NS     (2 * NS_PER_MS) /* or when a worker has ended, if that is sooner */
 #define REFILL_PAUSE_NS     (1 * NS_PER_S)
 #define LOAD_RETRY_NS       (1 * NS_PER_S) /* a failed load answers requests for this long */
 #define ERRNO_MAX           4096           /* as in the kernel */
@@ -87,6 +88,7 @@ static void pool_free(struct pool *p)
     list_remove(&p->refill.link);
     loop_timer_cancel(&p->idle);
     loop_timer_cancel(&p->refill_pause);
+    loop_timer_cancel(&p->refill_soon);
     free(p->load_error);
     served_unref(p->served);
     free(p);
@@ -274,6 +276,13 @@ static void release_zygote(struct pool *p)
     enter_cold(p);
 }
 
+void pool_drop_zygote(struct pool *p, const char *what)
+{
+    log_warning("zygote.fault", "function=%s what=%s", p->function->name, what);
+    release_zygote(p);
+    pool_dispatch(p); /* who waits gets a new one */
+}
+
 void pool_on_zygote_started(struct gateway *g, struct wire_message *m)
 {
     struct pool *p = find_version(g, m->zygote_started.function, m->zygote_started.version);
@@ -421,10 +430,10 @@ static void on_zygote_message(struct loop_io *io)
         wire_message_deinit(&m);
     }
     loop_io_drained(io, EPOLLIN);
-    if (r < 0) {
-        log_warning("zygote.fault", "function=%s what=bad message", p->function->name);
-        release_zygote(p);
-    }
+    if (r < 0)
+        pool_drop_zygote(p, "sent what it may not");
+    else if (r == WIRE_E_CLOSED && p->state == POOL_WARM)
+        pool_drop_zygote(p, "is gone"); /* of one that loads the supervisor knows why */
 }
 
 /* ---- idle ---- */
@@ -543,6 +552,13 @@ void pool_forget(struct pool *p, struct invocation *inv)
     }
 }
 
+static void on_refill_soon(struct loop_timer *t)
+{
+    struct pool *p = container_of(t, struct pool, refill_soon);
+
+    loop_task_put(p->gateway->loop, &p->refill);
+}
+
 void pool_dispatch(struct pool *p)
 {
     struct list *link;
@@ -562,7 +578,11 @@ void pool_dispatch(struct pool *p)
         hand_over(p);
     else if (p->state == POOL_COLD && p->n_queue > 0 && !p->gateway->draining)
         want_zygote(p);
-    loop_task_put(p->gateway->loop, &p->refill);
+    /* A fork now would take the CPU from the request that has just been given out. */
+    if (p->n_busy > 0)
+        (void)loop_timer_after(p->gateway->loop, &p->refill_soon, REFILL_DELAY_NS, on_refill_soon);
+    else
+        loop_task_put(p->gateway->loop, &p->refill);
 }
 
 void pools_dispatch_waiting(struct gateway *g)

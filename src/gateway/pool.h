@@ -30,6 +30,7 @@ struct pool {
     uint32_t n_standbys, n_busy, n_queue, n_invocations;
     struct loop_task refill;
     struct loop_timer idle;
+    struct loop_timer refill_soon;
     struct loop_timer refill_pause; /* then it looks again whether to make standbys */
     unsigned n_unused_deaths;
     uint64_t wanted_ns; /* when the zygote was asked for */
@@ -60,6 +61,9 @@ void pool_forget(struct pool *p, struct invocation *inv);
 
 /* A worker has gone. */
 void pool_on_worker_gone(struct pool *p);
+
+/* Ends a zygote that does not do its part, and all its workers. */
+void pool_drop_zygote(struct pool *p, const char *what);
 
 /* The supervisor's word. */
 void pool_on_zygote_started(struct gateway *g, struct wire_message *m);

@@ -22,6 +22,7 @@
 #define IN_BYTES_MAX (1024 * 1024)
 #define ROUND_BYTES  (256 * 1024)
 #define EOF_GRACE_NS (100 * NS_PER_MS)
+#define END_TOLD_NS  (10 * NS_PER_S) /* by then the zygote has told of a worker's end */
 
 static const struct sm_state worker_states[_WORKER_STATE_MAX] = {
     [WORKER_STANDBY] = {"standby", SM_TO(WORKER_BUSY) | SM_TO(WORKER_ENDING)},
@@ -174,6 +175,14 @@ static void close_socket(struct worker *w)
     buf_deinit(&w->in);
 }
 
+/* Until its end is told a worker holds a slot of the machine's; a zygote that keeps it to itself
+ * has no right to it. */
+static void on_end_untold(struct loop_timer *t)
+{
+    pool_drop_zygote(container_of(t, struct worker, eof_grace)->pool,
+                     "does not tell of its worker's end");
+}
+
 void worker_move(struct worker *w, enum worker_state to)
 {
     struct pool *p = w->pool;
@@ -195,6 +204,7 @@ void worker_move(struct worker *w, enum worker_state to)
         w->usable_again = false;
     if (to == WORKER_ENDING) {
         close_socket(w); /* a worker that waits for a request takes this as its end */
+        (void)loop_timer_after(p->gateway->loop, &w->eof_grace, END_TOLD_NS, on_end_untold);
         if (w->gone)
             loop_task_put(p->gateway->loop, &w->finish); /* nothing else will come to finish it */
     }
@@ -243,6 +253,7 @@ static void bury(struct worker *w)
 {
     struct gateway *g = w->pool->gateway;
 
+    loop_timer_cancel(&w->eof_grace);
     leave_list(w);
     slots_remove(&g->workers, w->id);
     g->n_workers--;

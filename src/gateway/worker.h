@@ -40,7 +40,7 @@ struct worker {
     bool may_stay;               /* the answer's head left the connection open */
     bool tunnel;                 /* 101: the bytes are not HTTP any more */
     bool usable_again;           /* instance: the last answer left the connection in order */
-    struct loop_timer eof_grace; /* closed its socket: how did it end? */
+    struct loop_timer eof_grace; /* closed its socket: how did it end? ENDING: it must be told */
     struct loop_task finish;     /* gone already when its invocation came to its end */
     int fd;
     struct loop_io io;
