@@ -124,7 +124,16 @@ static void on_stack_grace(struct loop_timer *t)
 
 static void on_queue_timeout(struct loop_timer *t)
 {
-    invocation_fail(container_of(t, struct invocation, timer), OUTCOME_UNAVAILABLE, 503,
+    struct invocation *inv = container_of(t, struct invocation, timer);
+
+    if (inv->pool->state == POOL_LOADING) {
+        /* Loading has a timeout of its own; the queue's is for a function that could serve. */
+        (void)loop_timer_after(inv->gateway->loop, t,
+                               inv->pool->function->limits.queue_timeout_ms * NS_PER_MS,
+                               on_queue_timeout);
+        return;
+    }
+    invocation_fail(inv, OUTCOME_UNAVAILABLE, 503,
                     "no worker became free within the function's queue_timeout");
 }
 

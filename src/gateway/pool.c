@@ -579,6 +579,8 @@ void pool_dispatch(struct pool *p)
     else if (p->state == POOL_COLD && p->n_queue > 0 && !p->gateway->draining)
         want_zygote(p);
     /* A fork now would take the CPU from the request that has just been given out. */
+    if (loop_timer_is_armed(&p->refill_soon))
+        return;
     if (p->n_busy > 0)
         (void)loop_timer_after(p->gateway->loop, &p->refill_soon, REFILL_DELAY_NS, on_refill_soon);
     else
