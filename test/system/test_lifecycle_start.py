@@ -118,7 +118,7 @@ def broken_project():
     """One function a kind of failure, in a folder each, and a good one."""
     files = {"mayfly.json": {"include": [*BROKEN, "good"]}}
     for name, (code, _, _) in BROKEN.items():
-        project = work_project(**{name: {"init_timeout": 1, "timeout": 5}})
+        project = work_project(**{name: {"init_timeout": 2 if name == "hangs" else 60, "queue_timeout": 60}})
         files |= {f"{name}/work.py": code, f"{name}/mayfly.json": project["mayfly.json"]}
     good = work_project(good={})
     return files | {"good/work.py": WORK, "good/mayfly.json": good["mayfly.json"]}

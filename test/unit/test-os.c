@@ -399,6 +399,51 @@ static void proc_tells_of_us(void **state)
     assert_int_equal(proc_stat_read(0x3fffffff, &stat), -ESRCH);
 }
 
+#define N_CHILDREN 900 /* so that their list is longer than what is read at once */
+
+struct family {
+    pid_t pids[N_CHILDREN];
+    unsigned n_seen;
+};
+
+static void on_child(void *ctx, pid_t pid)
+{
+    struct family *family = ctx;
+    struct pidref child = PIDREF_NULL;
+    bool found = false;
+
+    for (int i = 0; i < N_CHILDREN && !found; i++)
+        found = family->pids[i] == pid;
+    assert_true(found);
+    family->n_seen++;
+    assert_int_equal(pidref_open_child(pid, &child), 0);
+    assert_int_equal(pidref_kill(&child, SIGKILL), 0);
+    pidref_done(&child);
+}
+
+static void all_children_are_found_and_nobody_else(void **state)
+{
+    static struct family family;
+
+    for (int i = 0; i < N_CHILDREN; i++) {
+        struct pidref child = PIDREF_NULL;
+        int r = os_clone(0, &child);
+
+        if (r == 0) {
+            pause();
+            _exit(0);
+        }
+        assert_int_equal(r, 1);
+        family.pids[i] = child.pid;
+        pidref_done(&child);
+    }
+    if (proc_each_child(on_child, &family) == -ENOENT)
+        skip(); /* a kernel without CONFIG_PROC_CHILDREN */
+    assert_int_equal(family.n_seen, N_CHILDREN);
+    for (int i = 0; i < N_CHILDREN; i++)
+        assert_int_equal(waitpid(family.pids[i], NULL, 0), family.pids[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_socket_file_is_taken_over_only_from_the_dead),
         cmocka_unit_test(a_packet_that_is_cut_off_takes_its_descriptors_with_it),
         cmocka_unit_test(proc_tells_of_us),
+        cmocka_unit_test(all_children_are_found_and_nobody_else),
     };
 
     return cmocka_run_group_tests_name("os", tests, NULL, NULL);

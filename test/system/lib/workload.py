@@ -161,8 +161,9 @@ class Mark:
                     marked = self.word.encode() in file.read()
             except OSError:
                 continue
-            if marked and process.is_alive(int(entry)):
-                found[int(entry)] = process.stat(int(entry))[2] if process.stat(int(entry)) else "?"
+            stat = process.stat(int(entry))
+            if marked and stat and stat[1] not in "ZX":
+                found[int(entry)] = stat[2]
         return found
 
     def strays(self, daemon):
