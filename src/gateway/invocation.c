@@ -125,11 +125,12 @@ static void on_stack_grace(struct loop_timer *t)
 static void on_queue_timeout(struct loop_timer *t)
 {
     struct invocation *inv = container_of(t, struct invocation, timer);
+    const struct limits *l = &inv->pool->function->limits;
+    uint64_t waited_ms = (loop_now(inv->gateway->loop) - inv->arrived_ns) / NS_PER_MS;
 
-    if (inv->pool->state == POOL_LOADING) {
+    if (inv->pool->state == POOL_LOADING && waited_ms < l->init_timeout_ms) {
         /* Loading has a timeout of its own; the queue's is for a function that could serve. */
-        (void)loop_timer_after(inv->gateway->loop, t,
-                               inv->pool->function->limits.queue_timeout_ms * NS_PER_MS,
+        (void)loop_timer_after(inv->gateway->loop, t, l->queue_timeout_ms * NS_PER_MS,
                                on_queue_timeout);
         return;
     }
