@@ -402,6 +402,7 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
         return;
     }
     inv->status = head->status;
+    inv->pool->n_dead_zygotes = 0;
     if (http_head_find(head, "mayfly-error", &error)) {
         inv->outcome = OUTCOME_ERROR;
         inv->capture_error = true;

@@ -26,6 +26,7 @@
 #define RATE_TAU_SECONDS    0.5
 #define START_SECONDS_GUESS 0.002 /* before the first worker has been seen */
 #define STANDBY_MARGIN      2.0   /* standbys per arrival expected while one is made */
+#define DEAD_ZYGOTES_MAX    3     /* in a row, before one of them has answered a request */
 #define UNUSED_DEATHS_MAX   3     /* standbys that died before a request, in a row */
 #define CPU_IDLE_MIN        0.10  /* share of the machine's time */
 #define CPU_MAX_AGE_NS      (100 * NS_PER_MS)
@@ -43,6 +44,7 @@ static const struct sm_state pool_states[_POOL_STATE_MAX] = {
 
 static void on_idle(struct loop_timer *t);
 static void on_refill(struct loop_task *t);
+static void on_refused(struct pool *p, struct slice error);
 static void on_zygote_message(struct loop_io *io);
 
 /* ---- snapshots ---- */
@@ -276,11 +278,21 @@ static void release_zygote(struct pool *p)
     enter_cold(p);
 }
 
+/* Who waits gets a new zygote, unless they die as fast as they are made. */
+static void start_over(struct pool *p)
+{
+    if (++p->n_dead_zygotes < DEAD_ZYGOTES_MAX)
+        pool_dispatch(p);
+    else
+        on_refused(p, SLICE_LIT("the process that holds the function ends again and again before "
+                                "it has answered a request"));
+}
+
 void pool_drop_zygote(struct pool *p, const char *what)
 {
     log_warning("zygote.fault", "function=%s what=%s", p->function->name, what);
     release_zygote(p);
-    pool_dispatch(p); /* who waits gets a new one */
+    start_over(p);
 }
 
 void pool_on_zygote_started(struct gateway *g, struct wire_message *m)
@@ -363,7 +375,7 @@ void pool_on_zygote_ended(struct pool *p, bool loaded, struct slice error)
         return;
     }
     enter_cold(p);
-    pool_dispatch(p); /* who waits gets a new one */
+    start_over(p);
 }
 
 /* What the supervisor or control says of a version that cannot be started. */
