@@ -140,6 +140,7 @@ static uint64_t unit_size(enum limit_unit unit)
     case LIMIT_COUNT:
         return 1;
     case LIMIT_SECONDS:
+    case LIMIT_CPUS:
         return 1000;
     case LIMIT_MEGABYTES:
         return MIB;
@@ -152,6 +153,7 @@ char *config_limit_range(const struct limit_info *info, char *dst, size_t dst_si
     static const char *const kinds[] = {
         [LIMIT_COUNT] = "a whole number",
         [LIMIT_SECONDS] = "a number of seconds",
+        [LIMIT_CPUS] = "a number of CPUs",
         [LIMIT_MEGABYTES] = "a whole number of megabytes",
     };
     double size = (double)unit_size(info->unit);
@@ -167,7 +169,8 @@ static int read_limit(struct reader *rd, void *into, json_t *value, const struct
     struct config_function *f = into;
     const struct limit_info *info = &limit_infos[index];
     double size = (double)unit_size(info->unit), v = json_number_value(value) * size;
-    bool fits = info->unit == LIMIT_SECONDS ? json_is_number(value) : json_is_integer(value);
+    bool whole = info->unit == LIMIT_COUNT || info->unit == LIMIT_MEGABYTES;
+    bool fits = whole ? json_is_integer(value) : json_is_number(value);
     char range[96];
     uint64_t limit;
 

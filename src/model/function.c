@@ -82,6 +82,9 @@ void function_deinit(struct function *f)
     free(f->code_dir);
     strings_free(f->argv);
     strings_free(f->env);
+    strings_free(f->egress);
+    strings_free(f->reads);
+    strings_free(f->writes);
     free(f->broken);
     *f = (struct function){0};
 }

@@ -25,6 +25,14 @@ enum isolation {
     _ISOLATION_MAX,
 };
 
+/* What a function can reach. */
+enum network {
+    NETWORK_HOST, /* what the machine can, but for what no function may */
+    NETWORK_NONE, /* nothing but itself */
+    NETWORK_LIST, /* the addresses of struct function's egress */
+    _NETWORK_MAX,
+};
+
 /* Names as in mayfly.json. The lookups return the enum, or -1. */
 const char *runtime_name(enum runtime runtime);
 int runtime_from_name(struct slice name);
@@ -34,6 +42,7 @@ int isolation_from_name(struct slice name);
 enum limit_unit {
     LIMIT_COUNT,
     LIMIT_SECONDS,
+    LIMIT_CPUS,
     LIMIT_MEGABYTES,
 };
 
@@ -70,6 +79,10 @@ struct function {
     char *broken;   /* why it cannot be started (a compiler's words, a missing tool), or NULL */
     enum runtime runtime;
     enum isolation isolation;
+    enum network network;
+    char **egress; /* "ADDR:PORT", numeric, of NETWORK_LIST; NULL-terminated */
+    char **reads; /* absolute paths of the host that it may read beside its code; NULL-terminated */
+    char **writes; /* and those it may write */
     struct limits limits;
 };
 

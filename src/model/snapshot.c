@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#define SNAPSHOT_MAGIC 0x3153464dU /* "MFS1" */
+#define SNAPSHOT_MAGIC 0x3253464dU /* "MFS2" */
 
 /* The fewest bytes that one of them can take: they bound what a count may ask for. */
 #define FUNCTION_BYTES_MIN 64
@@ -95,6 +95,10 @@ static void put_function(struct writer *w, const struct function *f)
     put_optional(w, f->broken);
     put_u8(w, f->runtime);
     put_u8(w, f->isolation);
+    put_u8(w, f->network);
+    put_strings(w, f->egress);
+    put_strings(w, f->reads);
+    put_strings(w, f->writes);
 #define LIMIT(field, key, unit, min, max, dflt, text) put_u64(w, f->limits.field);
 #include "model/limits.tbl.h"
 #undef LIMIT
@@ -214,6 +218,15 @@ static void get_limits(struct reader *r, struct limits *limits)
     }
 }
 
+static bool are_absolute(char *const *paths)
+{
+    for (; *paths; paths++) {
+        if ((*paths)[0] != '/')
+            return false;
+    }
+    return true;
+}
+
 static void get_function(struct reader *r, struct function *f)
 {
     f->name = get_str(r);
@@ -227,11 +240,17 @@ static void get_function(struct reader *r, struct function *f)
         f->broken = get_str(r);
     f->runtime = get_enum(r, _RUNTIME_MAX);
     f->isolation = get_enum(r, _ISOLATION_MAX);
+    f->network = get_enum(r, _NETWORK_MAX);
+    f->egress = get_strings(r, SNAPSHOT_EGRESS_MAX);
+    f->reads = get_strings(r, SNAPSHOT_PATHS_MAX);
+    f->writes = get_strings(r, SNAPSHOT_PATHS_MAX);
     get_limits(r, &f->limits);
     if (r->u.bad || r->no_memory)
         return;
     if (!function_name_is_valid(slice_str(f->name)) || f->code_dir[0] != '/' ||
         (!f->broken && (!f->argv[0] || f->argv[0][0] != '/')))
+        r->u.bad = true;
+    if (!are_absolute(f->reads) || !are_absolute(f->writes))
         r->u.bad = true;
     for (char **e = f->env; *e; e++)
         r->u.bad = r->u.bad || !strchr(*e, '=') || **e == '=';

@@ -109,7 +109,8 @@ static const struct {
     {"{\"defaults\": {\n\"handler\": \"x\"}}",
      "mayfly.json:2: defaults: unknown key \"handler\"; known are isolation, env, timeout, memory, "
      "concurrency, queue, queue_timeout, rate, burst, standby, standby_idle, zygote_idle, "
-     "init_timeout, body"},
+     "init_timeout, body, "
+     "response, cpu, cpu_time, processes, files, file_size, tmp, tmp_files, log"},
     {"{\"python\": 3}", "mayfly.json:1: python: must be a string, not 3"},
     {"{\"$schema\": 3}", "mayfly.json:1: $schema: must be a string, not 3"},
     {"{\"a\x1b[31m\": 3}", "mayfly.json:1:3: control character 0x1b near '\"a'; look for a comma, "
@@ -240,9 +241,8 @@ static void limits_compare(json_t *object)
 
     for (size_t i = 0; i < n_limit_infos; i++) {
         const struct limit_info *info = &limit_infos[i];
-        double size = info->unit == LIMIT_SECONDS     ? 1000
-                      : info->unit == LIMIT_MEGABYTES ? (double)MIB
-                                                      : 1;
+        bool fraction = info->unit == LIMIT_SECONDS || info->unit == LIMIT_CPUS;
+        double size = fraction ? 1000 : info->unit == LIMIT_MEGABYTES ? (double)MIB : 1;
         json_t *limit = json_object_get(properties, info->key);
         const char *type = json_string_value(json_object_get(limit, "type"));
         const struct {
@@ -250,7 +250,7 @@ static void limits_compare(json_t *object)
             uint64_t value;
         } numbers[] = {{"minimum", info->min}, {"maximum", info->max}, {"default", info->dflt}};
 
-        assert_string_equal(type, info->unit == LIMIT_SECONDS ? "number" : "integer");
+        assert_string_equal(type, fraction ? "number" : "integer");
         for (size_t k = 0; k < ARRAY_SIZE(numbers); k++) {
             double v = json_number_value(json_object_get(limit, numbers[k].name)) * size;
 
