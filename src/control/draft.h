@@ -6,6 +6,7 @@
 #include "control/apidir.h"
 #include "control/compile.h"
 #include "control/config.h"
+#include "control/interpreter.h"
 #include "control/project.h"
 #include "control/tree.h"
 
@@ -19,8 +20,9 @@ struct unit {
     struct config *config;
     struct api_files api;
     uint8_t hash[TREE_HASH_SIZE];
-    char *python;        /* absolute; or NULL: */
-    char *python_broken; /* why there is none */
+    char *python;                   /* absolute; or NULL: */
+    struct interpreter interpreter; /* what it said of itself */
+    char *python_broken;            /* why there is none */
 };
 
 /* One function that is becoming. */

@@ -72,16 +72,54 @@ static int python_find(struct unit *u)
     return u->python_broken ? 0 : -ENOMEM;
 }
 
+/* Puts the executable itself in the place of a shim, and notes what it needs beside it. */
+static int python_ask(struct unit *u)
+{
+    struct error err = ERROR_NULL;
+    int r;
+
+    if (u->python_broken || u->interpreter.program)
+        return 0;
+    r = interpreter_ask_python(u->python, &u->interpreter, &err);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0)
+        u->python_broken = slice_dup(slice_str(err.text));
+    return r < 0 && !u->python_broken ? -ENOMEM : 0;
+}
+
+static int read_add(struct function *f, const char *path)
+{
+    char **more;
+    size_t n = 0;
+
+    while (f->reads && f->reads[n])
+        n++;
+    more = reallocarray(f->reads, n + 2, sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    f->reads = more;
+    more[n] = slice_dup(slice_str(path));
+    more[n + 1] = NULL;
+    return more[n] ? 0 : -ENOMEM;
+}
+
 static int python_prepare(struct load *l, struct draft *d)
 {
     _cleanup_free_ char *host = lib_file(l, d, "python/main.py");
-    int r = python_find(d->unit);
+    struct unit *u = d->unit;
+    int r = python_find(u);
 
+    r = r < 0 ? r : python_ask(u);
     if (r < 0 || (!host && !d->f.broken))
         return -ENOMEM;
-    if (d->unit->python_broken)
-        draft_break(d, "%s", d->unit->python_broken);
-    return d->f.broken ? 0 : argv_set(d, d->unit->python, host, NULL);
+    if (u->python_broken)
+        draft_break(d, "%s", u->python_broken);
+    if (d->f.broken)
+        return 0;
+    for (unsigned i = 0; i < u->interpreter.n_paths && r == 0; i++)
+        r = read_add(&d->f, u->interpreter.paths[i]);
+    return r < 0 ? r : argv_set(d, u->interpreter.program, host, NULL);
 }
 
 /* ---- C ---- */
@@ -181,7 +219,8 @@ static int node_prepare(struct load *l, struct draft *d)
     return 0;
 }
 
-/* Symbols are bound while the zygote loads, not by page faults in each worker: 18 fewer, measured. */
+/* Symbols are bound while the zygote loads, not by page faults in each worker: 18 fewer, measured.
+ */
 static const char *const python_env[] = {"PYTHONUTF8=1", "LD_BIND_NOW=1", NULL};
 
 static const struct runtime_kind kinds[] = {

@@ -49,6 +49,7 @@ static struct unit *unit_free(struct unit *u)
     api_files_deinit(&u->api);
     free(u->python);
     free(u->python_broken);
+    interpreter_deinit(&u->interpreter);
     free(u);
     return NULL;
 }

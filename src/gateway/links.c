@@ -111,7 +111,7 @@ static void on_supervisor_message(struct gateway *g, struct wire_message *m)
     case WIRE_ZYGOTE_READY:
         p = pools_find_zygote(g, m->zygote_ready.zygote);
         if (p)
-            pool_on_zygote_ready(p);
+            pool_on_zygote_ready(p, (pid_t)m->zygote_ready.pid);
         break;
     case WIRE_ZYGOTE_ENDED:
         p = pools_find_zygote(g, m->zygote_ended.zygote);

@@ -322,7 +322,7 @@ void pool_on_zygote_started(struct gateway *g, struct wire_message *m)
         release_zygote(p);
 }
 
-void pool_on_zygote_ready(struct pool *p)
+void pool_on_zygote_ready(struct pool *p, pid_t pid)
 {
     uint64_t now = loop_now(p->gateway->loop);
     struct list *i;
@@ -331,6 +331,7 @@ void pool_on_zygote_ready(struct pool *p)
         return;
     sm_move(pool_states, &p->state, POOL_WARM);
     free(take_ptr(p->load_error));
+    p->zygote_pid = pid;
     p->n_unused_deaths = 0;
     p->last_used_ns = now;
     list_for_each (i, &p->queue) {

@@ -4,7 +4,8 @@
 
 #include "os/pidref.h"
 
-/* Clones the calling thread into a new process. `flags` are CLONE_NEWPID and the like. In the
+/* Clones the calling thread into a new process. `flags` are CLONE_NEWPID and the like, those of
+ * the low 32 bits. In the
  * parent returns 1 with *ret (its pid as seen here); in the child returns 0, with the thread id
  * that glibc keeps made right; else -errno.
  *

@@ -9,13 +9,21 @@
 #include "base/def.h"
 
 #define OS_CALLS(X)                                                                                \
+    X(CAPSET, "capset")                                                                            \
     X(CLONE, "clone")                                                                              \
     X(EPOLL, "epoll")                                                                              \
     X(MEMFD, "memfd")                                                                              \
+    X(MKDIR, "mkdir")                                                                              \
+    X(MOUNT, "mount")                                                                              \
+    X(OPEN, "open")                                                                                \
     X(PIDFD, "pidfd")                                                                              \
     X(PIPE, "pipe")                                                                                \
+    X(PIVOT_ROOT, "pivot")                                                                         \
+    X(PRCTL, "prctl")                                                                              \
     X(RECV, "recv")                                                                                \
+    X(RLIMIT, "rlimit")                                                                            \
     X(SEND, "send")                                                                                \
+    X(SETID, "setid")                                                                              \
     X(SOCKET, "socket")
 
 enum os_call {

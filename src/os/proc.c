@@ -93,6 +93,18 @@ int proc_private_bytes(pid_t pid, uint64_t *ret)
     return r;
 }
 
+pid_t proc_first_child(pid_t pid)
+{
+    char path[64], text[PROC_TEXT_MAX];
+    int child = 0, r;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    r = read_text(path, text);
+    if (r == 0)
+        (void)sscanf(text, "%d", &child);
+    return r < 0 ? r : child;
+}
+
 int proc_memory_total(uint64_t *ret_bytes)
 {
     char text[PROC_TEXT_MAX];

@@ -25,5 +25,8 @@ int proc_private_bytes(pid_t pid, uint64_t *ret);
  * included. Returns 0, or -errno where the kernel does not tell (CONFIG_PROC_CHILDREN). */
 int proc_each_child(void (*on_child)(void *ctx, pid_t pid), void *ctx);
 
+/* The first child of another process. Returns its pid, 0 if there is none, or -errno. */
+pid_t proc_first_child(pid_t pid);
+
 /* MemTotal. Returns 0 or -errno. */
 int proc_memory_total(uint64_t *ret_bytes);

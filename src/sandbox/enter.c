@@ -1,140 +1,177 @@
 #include "sandbox/sandbox.h"
 
 #include "os/clone.h"
+#include "os/cred.h"
+#include "os/fault.h"
 #include "os/fd.h"
+#include "sandbox/root.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-static int write_text(const char *path, const char *text)
-{
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-    size_t len = strlen(text);
+#define FD_INIT   3 /* in init: its program */
+#define ID_ZYGOTE 1 /* in the range of a version; 0 owns what is mounted */
 
-    if (fd < 0)
-        return -errno;
-    return write(fd, text, len) == (ssize_t)len ? 0 : -errno;
-}
-
-/* One id, mapped to itself: outside it is the user we are, inside nothing else exists. */
-static int map_ids(const struct sandbox_plan *p)
-{
-    char text[64];
-    int r;
-
-    r = write_text("/proc/self/setgroups", "deny");
-    if (r < 0)
-        return r;
-    (void)snprintf(text, sizeof(text), "%u %u 1\n", p->uid, p->uid);
-    r = write_text("/proc/self/uid_map", text);
-    if (r < 0)
-        return r;
-    (void)snprintf(text, sizeof(text), "%u %u 1\n", p->gid, p->gid);
-    return write_text("/proc/self/gid_map", text);
-}
-
-/* The zygote needs CAP_SYS_ADMIN over its own namespace, and nothing else, to give each worker a
- * PID namespace. A user other than root keeps a capability over an exec only as an ambient one. The
- * workers drop it (zygote/fork.c). */
-static int keep_sys_admin(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct caps[2] = {{0}};
-
-    caps[0].effective = caps[0].permitted = caps[0].inheritable = 1u << CAP_SYS_ADMIN;
-    if (syscall(SYS_capset, &header, caps) < 0)
-        return -errno;
-    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0 ? -errno : 0;
-}
-
-static int limit(int resource, uint64_t max)
+static int limit(int resource, uint64_t max, struct error *err, const char *what)
 {
     struct rlimit l;
+    int r = os_fault(OS_CALL_RLIMIT);
 
-    if (getrlimit((__rlimit_resource_t)resource, &l) < 0)
-        return -errno;
-    l.rlim_cur = l.rlim_max = MIN((rlim_t)max, l.rlim_max);
-    return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? -errno : 0;
+    if (r == 0 && getrlimit((__rlimit_resource_t)resource, &l) < 0)
+        r = -errno;
+    if (r == 0) {
+        l.rlim_cur = l.rlim_max = MIN((rlim_t)max, l.rlim_max);
+        r = setrlimit((__rlimit_resource_t)resource, &l) < 0 ? -errno : 0;
+    }
+    return r < 0 ? error_set_errno(err, r, "sandbox: limit %s", what) : 0;
 }
 
 static int adjust_oom_score(int score)
 {
     char text[16];
+    _cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int n = snprintf(text, sizeof(text), "%d", score);
 
-    (void)snprintf(text, sizeof(text), "%d", score);
-    return write_text("/proc/self/oom_score_adj", text);
+    if (fd < 0)
+        return -errno;
+    return write(fd, text, (size_t)n) == n ? 0 : -errno;
 }
 
-int sandbox_enter(const struct sandbox_plan *p, struct error *err)
+static int forbid_privileges(void)
 {
+    int r = os_fault(OS_CALL_PRCTL);
+
+    if (r < 0)
+        return r;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* ---- the zygote ---- */
+
+static int limit_all(const struct sandbox_plan *p, struct error *err)
+{
+    int r = limit(RLIMIT_CORE, p->core_bytes_max, err, "core dumps");
+
+    r = r < 0 ? r : limit(RLIMIT_MEMLOCK, p->memlock_bytes_max, err, "locked memory");
+    r = r < 0 ? r : limit(RLIMIT_MSGQUEUE, 0, err, "message queues");
+    if (p->file_bytes_max > 0)
+        r = r < 0 ? r : limit(RLIMIT_FSIZE, p->file_bytes_max, err, "file sizes");
+    if (p->files_max > 0)
+        r = r < 0 ? r : limit(RLIMIT_NOFILE, p->files_max, err, "open files");
+    return r;
+}
+
+/* The last steps before foreign code. The capabilities are over its own user namespace: what it
+ * takes to give each worker a process namespace, a /tmp and a user id. Workers drop them. */
+static int become_zygote(const struct sandbox_plan *p, struct error *err)
+{
+    bool ids = p->ids_first != 0;
+    int r = limit_all(p, err);
+
+    if (r < 0)
+        return r;
+    if (p->zygote_namespaces) {
+        r = cred_keep_capabilities();
+        if (r == 0 && ids)
+            r = cred_become(ID_ZYGOTE, ID_ZYGOTE);
+        r = r < 0 ? r : cred_hold(p->zygote_capabilities);
+        if (r < 0)
+            return error_set_errno(err, r, "sandbox: become the zygote's user");
+    }
+    r = forbid_privileges();
+    return r < 0 ? error_set_errno(err, r, "sandbox: no new privileges") : 0;
+}
+
+/* ---- init ---- */
+
+static _noreturn_ void become_init(const struct sandbox_plan *p, int init_fd)
+{
+    char *const argv[] = {"mayfly-init", NULL}, *const env[] = {NULL};
+
+    if (dup2(init_fd, FD_INIT) < 0 || fcntl(FD_INIT, F_SETFD, FD_CLOEXEC) < 0 ||
+        close_range(FD_INIT + 1, ~0U, 0) < 0)
+        _exit(EXIT_FAILURE);
+    if (p->ids_first && cred_become(p->ids_first, p->ids_first) < 0)
+        _exit(EXIT_FAILURE);
+    /* Again, since the change of user clears it. A supervisor that died in between has closed the
+     * zygote's channel, and with the zygote we end. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || cred_drop() < 0 || forbid_privileges() < 0)
+        _exit(EXIT_FAILURE);
+    (void)fexecve(FD_INIT, argv, env);
+    _exit(EXIT_FAILURE);
+}
+
+/* Tells the zygote by one byte that its ids are mapped. */
+static int release_zygote(const struct sandbox_plan *p, const struct pidref *zygote, int go_fd)
+{
+    bool ids = p->ids_first != 0;
+    char proc[32];
     int r;
 
-    r = adjust_oom_score(p->oom_score_adj); /* before the namespace takes the right to it */
+    (void)snprintf(proc, sizeof(proc), "/proc/%d", zygote->pid);
+    r = cred_map(proc, ids ? 0 : p->uid, ids ? p->ids_first : p->uid, ids ? p->ids_first : p->gid,
+                 ids ? SANDBOX_UIDS : 1, ids);
+    if (r == 0 && write(go_fd, "", 1) != 1)
+        r = -errno;
+    return r;
+}
+
+/* Returns 0 in the zygote; init stays behind. */
+static int clone_zygote(const struct sandbox_plan *p, int init_fd, struct error *err)
+{
+    struct pidref zygote = PIDREF_NULL;
+    int go[2], r;
+    char byte;
+
+    r = fd_pipe(go, 0);
+    r = r < 0 ? r : os_clone(p->zygote_namespaces, &zygote);
     if (r < 0)
-        return error_set_errno(err, r, "sandbox: oom_score_adj");
-    r = p->user_namespace ? map_ids(p) : 0;
-    if (r < 0)
-        return error_set_errno(err, r, "sandbox: map the user's ids");
-    r = p->user_namespace ? keep_sys_admin() : 0;
-    if (r < 0)
-        return error_set_errno(err, r, "sandbox: capabilities");
-    r = limit(RLIMIT_CORE, p->core_bytes_max);
-    if (r < 0)
-        return error_set_errno(err, r, "sandbox: limit core dumps");
-    r = limit(RLIMIT_MEMLOCK, p->memlock_bytes_max);
-    if (r < 0)
-        return error_set_errno(err, r, "sandbox: limit locked memory");
-    if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return error_set_errno(err, -errno, "sandbox: no new privileges");
+        return error_set_errno(err, r, "sandbox: clone the zygote");
+    if (r > 0) {
+        r = release_zygote(p, &zygote, go[1]);
+        if (r < 0)
+            return error_set_errno(err, r, "sandbox: map the zygote's ids");
+        become_init(p, init_fd);
+    }
+    fd_close(go[1]);
+    if (read(go[0], &byte, 1) != 1)
+        _exit(EXIT_FAILURE); /* init has said why */
+    fd_close(go[0]);
     return 0;
 }
 
-/* Whether a child can be cloned into the profile's namespaces and, as a zygote does, clone one of
- * its own from there. */
-static bool try_profile(enum sandbox_profile profile)
-{
-    struct pidref child = PIDREF_NULL, grandchild = PIDREF_NULL;
-    struct sandbox_plan plan;
-    siginfo_t info = {0};
-    int r;
+/* ---- from the outside to the inside ---- */
 
-    sandbox_plan_build(profile, NULL, getuid(), getgid(), &plan);
-    r = os_clone(sandbox_clone_flags(&plan), &child);
-    if (r == 0) {
-        if (sandbox_enter(&plan, NULL) < 0)
-            _exit(1);
-        r = os_clone(CLONE_NEWPID, &grandchild);
-        if (r == 0)
-            _exit(0);
-        if (r < 0 || waitid(P_PIDFD, (id_t)grandchild.fd, &info, WEXITED) < 0)
-            _exit(1);
-        _exit(info.si_status);
-    }
-    if (r < 0)
-        return false;
-    r = waitid(P_PIDFD, (id_t)child.fd, &info, WEXITED);
-    pidref_done(&child);
-    return r == 0 && info.si_code == CLD_EXITED && info.si_status == 0;
+/* One id, mapped to itself: outside it is the user we are, inside nothing else exists. */
+static int map_own_id(const struct sandbox_plan *p)
+{
+    return cred_map("/proc/self", p->uid, p->uid, p->gid, 1, false);
 }
 
-enum sandbox_profile sandbox_probe(void)
+static int enter_namespaces(const struct sandbox_plan *p, int init_fd, struct error *err)
 {
-    const char *wanted = getenv("MAYFLY_SANDBOX");
+    int r = p->profile == SANDBOX_USER ? map_own_id(p) : 0;
 
-    if (wanted && strcmp(wanted, "degraded") == 0)
-        return SANDBOX_DEGRADED;
-    if (geteuid() == 0 && try_profile(SANDBOX_ROOT))
-        return SANDBOX_ROOT;
-    if (try_profile(SANDBOX_USER))
-        return SANDBOX_USER;
-    return SANDBOX_DEGRADED;
+    if (r < 0)
+        return error_set_errno(err, r, "sandbox: map the user's ids");
+    if (sethostname("mayfly", 6) < 0)
+        return error_set_errno(err, -errno, "sandbox: name the host");
+    r = p->own_root ? sandbox_root_build(p, err) : 0;
+    return r < 0 ? r : clone_zygote(p, init_fd, err);
+}
+
+int sandbox_enter(const struct sandbox_plan *p, int init_fd, struct error *err)
+{
+    int r = adjust_oom_score(p->oom_score_adj); /* while /proc is the host's and we its user */
+
+    if (r < 0)
+        return error_set_errno(err, r, "sandbox: oom_score_adj");
+    r = p->init_namespaces ? enter_namespaces(p, init_fd, err) : 0;
+    return r < 0 ? r : become_zygote(p, err);
 }

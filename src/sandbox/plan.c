@@ -1,6 +1,17 @@
 #include "sandbox/sandbox.h"
 
+#include <linux/capability.h>
 #include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Host ids that no distribution gives out: 4096 ranges of 65536 that end at 2^31 - 1. */
+#define IDS_FIRST 0x70000000u
+
+/* Inside a range: 0 owns the sandbox, 1 is the zygote, from 2 on the slots of workers. */
+#define ID_SLOTS 2
+
+#define CAP(name) (1ULL << (name))
 
 static const char *const profile_names[_SANDBOX_PROFILE_MAX] = {
     [SANDBOX_ROOT] = "root",
@@ -13,33 +24,242 @@ const char *sandbox_profile_name(enum sandbox_profile profile)
     return profile_names[profile];
 }
 
-void sandbox_plan_build(enum sandbox_profile profile, const struct limits *limits, uid_t uid,
-                        gid_t gid, struct sandbox_plan *ret)
+/* What the profiles differ in. */
+static const struct {
+    uint64_t init, zygote, worker; /* namespaces */
+    uint64_t capabilities;
+    bool ids;
+} profiles[_SANDBOX_PROFILE_MAX] = {
+    [SANDBOX_ROOT] = {.init = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                              CLONE_NEWCGROUP,
+                      .zygote = CLONE_NEWUSER | CLONE_NEWNS,
+                      .worker = CLONE_NEWPID,
+                      .capabilities = CAP(CAP_SYS_ADMIN) | CAP(CAP_SETUID) | CAP(CAP_SETGID),
+                      .ids = true},
+    [SANDBOX_USER] = {.init = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+                              CLONE_NEWUTS | CLONE_NEWCGROUP,
+                      .zygote = CLONE_NEWUSER | CLONE_NEWNS,
+                      .worker = CLONE_NEWPID,
+                      .capabilities = CAP(CAP_SYS_ADMIN)},
+};
+
+static bool is_below(const char *path, const char *folder)
 {
-    (void)limits; /* the resource limits become enforced with the cgroup back-ends */
+    size_t len = strlen(folder);
+
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* ---- the file system ---- */
+
+static struct sandbox_bind *bind_add(struct sandbox_plan *p, const char *source, const char *target)
+{
+    struct sandbox_bind *b = &p->binds[p->n_binds++];
+
+    assert(p->n_binds <= SANDBOX_BINDS_MAX);
+    *b = (struct sandbox_bind){.source = source};
+    if (target)
+        (void)snprintf(b->target, sizeof(b->target), "%s", target);
+    return b;
+}
+
+/* Places that the sandbox has for itself: a path of the host below them is moved. */
+static bool keeps_its_place(const char *path)
+{
+    static const char *const taken[] = {"/tmp", "/proc", "/dev", "/run/mayfly", SANDBOX_CODE};
+
+    for (size_t i = 0; i < ARRAY_SIZE(taken); i++) {
+        if (is_below(path, taken[i]) || is_below(taken[i], path))
+            return false;
+    }
+    return true;
+}
+
+static bool is_seen(const struct sandbox_plan *p, const char *path)
+{
+    for (unsigned i = 0; i < p->n_binds; i++) {
+        if (is_below(path, p->binds[i].source))
+            return true;
+    }
+    return is_below(path, "/bin") || is_below(path, "/lib") || is_below(path, "/lib64");
+}
+
+static void bind_paths(struct sandbox_plan *p, char *const *paths, bool writable)
+{
+    char target[64];
+
+    for (; paths && *paths && p->n_binds < SANDBOX_BINDS_MAX - 1; paths++) {
+        (void)snprintf(target, sizeof(target), SANDBOX_OTHER "%u", p->n_binds);
+        bind_add(p, *paths, keeps_its_place(*paths) ? NULL : target)->writable = writable;
+    }
+}
+
+static void plan_binds(struct sandbox_plan *p, const struct sandbox_request *rq)
+{
+    const struct function *f = rq->function;
+
+    bind_add(p, "/usr", NULL);
+    bind_add(p, "/etc/ssl", NULL)->optional = true;
+    bind_add(p, "/etc/alternatives", NULL)->optional = true;
+    if (f)
+        bind_add(p, f->code_dir, SANDBOX_CODE);
+    if (rq->lib)
+        bind_add(p, rq->lib, SANDBOX_LIB);
+    if (!f)
+        return;
+    bind_paths(p, f->reads, false);
+    bind_paths(p, f->writes, true);
+    if (f->argv && f->argv[0] && !is_seen(p, f->argv[0]))
+        bind_add(p, f->argv[0], SANDBOX_PROGRAM);
+}
+
+const char *sandbox_plan_path(const struct sandbox_plan *p, const char *path, char *dst,
+                              size_t dst_size)
+{
+    const struct sandbox_bind *best = NULL;
+
+    for (unsigned i = 0; i < p->n_binds; i++) {
+        const struct sandbox_bind *b = &p->binds[i];
+
+        if (is_below(path, b->source) && (!best || strlen(b->source) >= strlen(best->source)))
+            best = b;
+    }
+    if (!p->own_root || !best || best->target[0] == '\0')
+        return path;
+    (void)snprintf(dst, dst_size, "%s%s", best->target, path + strlen(best->source));
+    return dst;
+}
+
+/* ---- the plan ---- */
+
+static uint64_t whole_seconds(uint64_t ms)
+{
+    return (ms + 999) / 1000;
+}
+
+static void plan_worker(struct sandbox_plan *p, const struct limits *l)
+{
+    struct sandbox_worker *w = &p->worker;
+
+    w->namespaces = profiles[p->profile].worker;
+    w->slot_uid = profiles[p->profile].ids ? ID_SLOTS : 0;
+    w->drop_capabilities = profiles[p->profile].capabilities != 0;
+    if (!l)
+        return;
+    w->memory_bytes = l->memory_bytes;
+    w->cpu_seconds = whole_seconds(l->cpu_time_ms);
+    if (p->profile == SANDBOX_DEGRADED)
+        return; /* one user's processes cannot be counted apart there, nor has anybody a /tmp */
+    w->processes = l->processes;
+    w->tmp_bytes = l->tmp_bytes;
+    w->tmp_inodes = l->tmp_inodes;
+    if (w->tmp_bytes > 0)
+        w->namespaces |= CLONE_NEWNS;
+}
+
+void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *ret)
+{
+    const struct limits *l = rq->function ? &rq->function->limits : NULL;
+    bool whole = rq->profile != SANDBOX_DEGRADED;
+
     *ret = (struct sandbox_plan){
-        .user_namespace = profile == SANDBOX_USER,
-        .pid_namespace = profile != SANDBOX_DEGRADED,
-        .uid = uid,
-        .gid = gid,
+        .profile = rq->profile,
+        .init_namespaces = profiles[rq->profile].init,
+        .zygote_namespaces = profiles[rq->profile].zygote,
+        .uid = rq->uid,
+        .gid = rq->gid,
+        .ids_first = profiles[rq->profile].ids ? IDS_FIRST + rq->index * SANDBOX_UIDS : 0,
+        .zygote_capabilities = profiles[rq->profile].capabilities,
+        .tmp_bytes = l ? l->tmp_bytes : 0,
+        .tmp_inodes = l ? l->tmp_inodes : 0,
         .core_bytes_max = 0,
         .memlock_bytes_max = 64 * 1024,
+        .file_bytes_max = l ? l->file_size : 0,
+        .files_max = l ? l->files : 0,
         .oom_score_adj = 1000,
-        .no_new_privileges = true,
+        .own_root = whole,
+        .filter = whole,
+        .landlock = whole,
     };
+    assert(rq->index < SANDBOX_VERSIONS_MAX);
+    plan_worker(ret, l);
+    if (whole)
+        plan_binds(ret, rq);
 }
+
+/* ---- as text ---- */
 
 int sandbox_plan_print(const struct sandbox_plan *p, struct buf *b)
 {
-    return buf_printf(
-        b,
-        "user_namespace=%d\npid_namespace=%d\nuid=%u\ngid=%u\ncore_bytes_max=%llu\n"
-        "memlock_bytes_max=%llu\noom_score_adj=%d\nno_new_privileges=%d\n",
-        p->user_namespace, p->pid_namespace, p->uid, p->gid, (unsigned long long)p->core_bytes_max,
-        (unsigned long long)p->memlock_bytes_max, p->oom_score_adj, p->no_new_privileges);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"uid", p->uid},
+        {"gid", p->gid},
+        {"ids_first", p->ids_first},
+        {"tmp_bytes", p->tmp_bytes},
+        {"tmp_inodes", p->tmp_inodes},
+        {"core_bytes_max", p->core_bytes_max},
+        {"memlock_bytes_max", p->memlock_bytes_max},
+        {"file_bytes_max", p->file_bytes_max},
+        {"files_max", p->files_max},
+        {"oom_score_adj", (uint64_t)p->oom_score_adj},
+        {"own_root", p->own_root},
+        {"filter", p->filter},
+        {"landlock", p->landlock},
+        {"worker.tmp_bytes", p->worker.tmp_bytes},
+        {"worker.tmp_inodes", p->worker.tmp_inodes},
+        {"worker.slot_uid", p->worker.slot_uid},
+        {"worker.drop_capabilities", p->worker.drop_capabilities},
+        {"worker.processes", p->worker.processes},
+        {"worker.memory_bytes", p->worker.memory_bytes},
+        {"worker.cpu_seconds", p->worker.cpu_seconds},
+    };
+    int r = buf_printf(b,
+                       "profile=%s\ninit_namespaces=%#llx\nzygote_namespaces=%#llx\n"
+                       "worker_namespaces=%#llx\nzygote_capabilities=%#llx\n",
+                       sandbox_profile_name(p->profile), (unsigned long long)p->init_namespaces,
+                       (unsigned long long)p->zygote_namespaces,
+                       (unsigned long long)p->worker.namespaces,
+                       (unsigned long long)p->zygote_capabilities);
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rows); i++)
+        r = buf_printf(b, "%s=%llu\n", rows[i].name, (unsigned long long)rows[i].value);
+    for (unsigned i = 0; r == 0 && i < p->n_binds; i++) {
+        const struct sandbox_bind *m = &p->binds[i];
+
+        r = buf_printf(b, "bind=%s %s%s%s\n", m->source, m->target[0] ? m->target : m->source,
+                       m->writable ? " writable" : "", m->optional ? " optional" : "");
+    }
+    return r;
 }
 
-uint64_t sandbox_clone_flags(const struct sandbox_plan *p)
+/* ---- the worker's part as bytes ---- */
+
+int sandbox_worker_encode(const struct sandbox_worker *w, struct buf *b)
 {
-    return (p->user_namespace ? CLONE_NEWUSER : 0) | (p->pid_namespace ? CLONE_NEWPID : 0);
+    const uint64_t values[] = {w->namespaces,        w->tmp_bytes, w->tmp_inodes,   w->slot_uid,
+                               w->drop_capabilities, w->processes, w->memory_bytes, w->cpu_seconds};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(values); i++)
+        r = pack_u64(b, values[i]);
+    return r;
+}
+
+int sandbox_worker_decode(struct slice bytes, struct sandbox_worker *ret)
+{
+    struct unpack u;
+
+    unpack_init(&u, bytes);
+    ret->namespaces = unpack_u64(&u);
+    ret->tmp_bytes = unpack_u64(&u);
+    ret->tmp_inodes = unpack_u64(&u);
+    ret->slot_uid = (uint32_t)unpack_u64(&u);
+    ret->drop_capabilities = unpack_u64(&u) != 0;
+    ret->processes = unpack_u64(&u);
+    ret->memory_bytes = unpack_u64(&u);
+    ret->cpu_seconds = unpack_u64(&u);
+    return unpack_end(&u);
 }

@@ -1,50 +1,140 @@
 #pragma once
 
-/* Confinement of one function version. A plan is pure data: it can be compared, printed and tested
- * without privilege. Entering it is a flat list of steps in the new zygote, before its exec; what
- * it builds once, every worker inherits by fork for nothing. */
+/* Confinement of one function version.
+ *
+ *   supervisor --clone--> init            PID 1 of a namespace of its own; builds the file system
+ *                          \--clone-->    zygote   a second user namespace: what is mounted is
+ *                                          |       locked for whoever is in there
+ *                                          \--clone--> worker   PID 1 of its own namespace,
+ *                                                               no capabilities, its own /tmp
+ *
+ * A plan is pure data: it can be compared, printed and tested without privilege. Entering it is a
+ * flat list of steps. What is built once around the zygote, every worker inherits by fork for
+ * nothing; only what must be each worker's own is done again (struct sandbox_worker). */
 
+#include "base/buf.h"
 #include "base/error.h"
+#include "base/pack.h"
 #include "model/function.h"
+#include "os/pidref.h"
 
 #include <sys/types.h>
 
+#define SANDBOX_CODE    "/var/task"           /* where a function finds its code */
+#define SANDBOX_LIB     "/run/mayfly/lib"     /* mayfly's own part of the runtimes */
+#define SANDBOX_PROGRAM "/run/mayfly/program" /* a compiled function */
+#define SANDBOX_OTHER   "/run/mayfly/path"    /* and a number: a path that cannot keep its place */
+
 /* What the supervisor may do, found out once at its start. */
 enum sandbox_profile {
-    SANDBOX_ROOT,     /* PID namespaces by privilege */
-    SANDBOX_USER,     /* the same inside a user namespace of one id */
+    SANDBOX_ROOT,     /* everything, with user ids of its own for each version and worker */
+    SANDBOX_USER,     /* the same by one user without privileges, in a user namespace of one id */
     SANDBOX_DEGRADED, /* no namespaces: what a request leaves behind is hunted down */
     _SANDBOX_PROFILE_MAX,
 };
 
 const char *sandbox_profile_name(enum sandbox_profile profile);
 
-/* Tries out in a child what the kernel allows. MAYFLY_SANDBOX=degraded asks for less. */
-enum sandbox_profile sandbox_probe(void);
+/* Tries out in children what the kernel allows: the best profile that can be entered as a whole.
+ * *why tells why a better one cannot; it is empty for the best. init_fd is as for sandbox_enter().
+ * MAYFLY_SANDBOX=user or =degraded asks for less. */
+enum sandbox_profile sandbox_probe(int init_fd, struct error *why);
 
-struct sandbox_plan {
-    bool user_namespace;
-    bool pid_namespace;
-    uid_t uid; /* who we are: what the user namespace maps to itself */
-    gid_t gid;
-    uint64_t core_bytes_max;
-    uint64_t memlock_bytes_max;
-    int oom_score_adj; /* a worker goes before the daemon does */
-    bool no_new_privileges;
+/* ---- worker ---- */
+
+/* What is each worker's own. Travels to the zygote as bytes. */
+struct sandbox_worker {
+    uint64_t namespaces; /* CLONE_NEW... flags of its clone */
+    uint64_t tmp_bytes;  /* of a /tmp of its own; 0: none is made */
+    uint64_t tmp_inodes;
+    uint32_t slot_uid; /* the uid and gid of slot 0; 0: it keeps the zygote's */
+    bool drop_capabilities;
+    uint64_t processes; /* rlimits; 0: as the zygote's */
+    uint64_t memory_bytes;
+    uint64_t cpu_seconds;
 };
 
-/* Never touches the kernel. */
-void sandbox_plan_build(enum sandbox_profile profile, const struct limits *limits, uid_t uid,
-                        gid_t gid, struct sandbox_plan *ret);
+int sandbox_worker_encode(const struct sandbox_worker *w, struct buf *b);
+int sandbox_worker_decode(struct slice bytes, struct sandbox_worker *ret);
 
-/* The plan as text, one `name=value` a line: for `doctor` and for golden tests. */
+/* What the zygote prepares once for all its workers; the worker's steps then allocate nothing. */
+struct sandbox_fork {
+    struct sandbox_worker worker;
+    uint64_t data_bytes; /* RLIMIT_DATA; 0: as it is */
+};
+
+/* In the zygote, when the function is loaded. Returns 0 or -errno. */
+int sandbox_fork_prepare(struct sandbox_fork *f, const struct sandbox_worker *w);
+
+/* In the new worker: `slot` is a number that no other living worker has, n_alive how many there
+ * are. No way back: on -errno the worker must end.
+ * Context: async-signal-safe. */
+int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n_alive);
+
+/* ---- zygote ---- */
+
+struct sandbox_bind {
+    const char *source; /* of the host, absolute */
+    char target[64];    /* where it is inside; empty: at the same path */
+    bool writable;
+    bool optional; /* left out where the host has none */
+};
+
+#define SANDBOX_BINDS_MAX (8 + 2 * 64)
+#define SANDBOX_UIDS      65536 /* of one version */
+
+struct sandbox_plan {
+    enum sandbox_profile profile;
+    uint64_t init_namespaces;
+    uint64_t zygote_namespaces;
+    uid_t uid; /* who the supervisor is */
+    gid_t gid;
+    uint32_t ids_first;           /* root: the host's ids that are 0 and up inside */
+    uint64_t zygote_capabilities; /* over its own user namespace */
+    struct sandbox_bind binds[SANDBOX_BINDS_MAX];
+    unsigned n_binds;
+    uint64_t tmp_bytes;
+    uint64_t tmp_inodes;
+    uint64_t core_bytes_max;
+    uint64_t memlock_bytes_max;
+    uint64_t file_bytes_max;
+    uint64_t files_max;
+    int oom_score_adj; /* what runs in there goes before the daemon does */
+    bool own_root;     /* a file system of its own */
+    bool filter;       /* system calls */
+    bool landlock;
+    struct sandbox_worker worker;
+};
+
+struct sandbox_request {
+    enum sandbox_profile profile;
+    const struct function *function; /* borrowed as long as the plan */
+    const char *lib;                 /* mayfly's lib folder; borrowed */
+    uid_t uid;
+    gid_t gid;
+    uint32_t index; /* of the version among those that live: picks its range of ids */
+};
+
+#define SANDBOX_VERSIONS_MAX 4096
+
+/* Never touches the kernel. */
+void sandbox_plan_build(const struct sandbox_request *request, struct sandbox_plan *ret);
+
+/* The plan as text, one `name=value` a line: for golden tests and for people. */
 int sandbox_plan_print(const struct sandbox_plan *plan, struct buf *b);
 
-/* The CLONE_NEW... flags with which the zygote is cloned. */
-uint64_t sandbox_clone_flags(const struct sandbox_plan *plan);
+/* Where a path of the host is inside: path itself if it is not seen there or the same. Writes to
+ * dst if it is another. */
+const char *sandbox_plan_path(const struct sandbox_plan *plan, const char *path, char *dst,
+                              size_t dst_size);
 
-/* Confines the calling process for good; there is no way back, not even on failure.
+/* Builds the sandbox around the calling process, clones the zygote into it and returns in it:
+ * whoever was cloned with plan->init_namespaces calls this, and goes on as the zygote, ready for an
+ * exec of foreign code's host. The calling process itself becomes the namespace's init: it executes
+ * the program behind init_fd (mayfly-init) and never returns. Without namespaces there is no init,
+ * and the caller is the zygote.
  *
- * Context: child after os_clone(sandbox_clone_flags()), before exec. Returns 0, or -errno with *err
+ * Descriptors from 3 on stay as they are in the zygote and are closed in init.
+ * Context: child after os_clone(), before exec. Returns 0 in the zygote, or -errno with *err
  * naming the step; then the caller must _exit(). */
-int sandbox_enter(const struct sandbox_plan *plan, struct error *err);
+int sandbox_enter(const struct sandbox_plan *plan, int init_fd, struct error *err);

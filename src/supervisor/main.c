@@ -320,6 +320,21 @@ static int open_listeners(struct supervisor *s, struct error *err)
     return asprintf(&s->url, "http://%s", s->address) < 0 ? -ENOMEM : 0;
 }
 
+static int probe_sandbox(struct supervisor *s, struct error *err)
+{
+    char path[PATH_MAX];
+    struct error why;
+
+    (void)snprintf(path, sizeof(path), "%s/mayfly-init", s->options.libexec);
+    s->init_fd = open(path, O_PATH | O_CLOEXEC);
+    if (s->init_fd < 0)
+        return error_set_errno(err, -errno, "cannot open %s", path);
+    s->profile = sandbox_probe(s->init_fd, &why);
+    if (s->profile == SANDBOX_DEGRADED)
+        log_warning("sandbox.degraded", "functions are not confined here: %s", why.text);
+    return 0;
+}
+
 static int start(struct supervisor *s, struct error *err)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, 0};
@@ -335,10 +350,10 @@ static int start(struct supervisor *s, struct error *err)
         r = loop_signals(s->loop, signals, on_signal, s);
     if (r < 0)
         return error_set_errno(err, r, "cannot make the event loop");
-    s->profile = sandbox_probe();
+    r = probe_sandbox(s, err);
+    if (r < 0)
+        return r;
     if (s->profile == SANDBOX_DEGRADED) {
-        log_warning("sandbox.degraded", "no PID namespaces here: what a request leaves behind is "
-                                        "hunted down instead of dying with it");
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     }
     r = peer_start(&s->control, err);
@@ -407,13 +422,15 @@ static uint64_t boot_time_ns(void)
 
 int main(int argc, char **argv)
 {
-    static struct supervisor s = {.listen_fd = -1, .local_fd = -1, .snapshot_fd = -1};
+    static struct supervisor s = {
+        .init_fd = -1, .listen_fd = -1, .local_fd = -1, .snapshot_fd = -1};
     struct error err = ERROR_NULL;
     const char *fault = getenv("MAYFLY_FAULT");
     int r;
 
     log_init("mayfly", LOG_LEVEL_INFO);
     s.born_ns = boot_time_ns();
+    s.next_index = (uint32_t)getpid() % SANDBOX_VERSIONS_MAX;
     list_init(&s.zygotes);
     peer_init(&s, &s.gateway, &gateway_role);
     peer_init(&s, &s.control, &control_role);

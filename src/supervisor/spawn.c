@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -47,15 +48,28 @@ static int enter(const struct spawn *s, struct error *err)
     r = place_fds(s);
     if (r < 0)
         return error_set_errno(err, r, "cannot place file descriptors");
-    if (s->dir && chdir(s->dir) < 0)
+    return 0;
+}
+
+/* Behind the sandbox the folder has another name. */
+static int enter_sandbox(const struct spawn *s, struct error *err)
+{
+    char dir[PATH_MAX];
+    const char *inside;
+    int r = s->plan ? sandbox_enter(s->plan, s->init_fd, err) : 0;
+
+    if (r < 0 || !s->dir)
+        return r;
+    inside = s->plan ? sandbox_plan_path(s->plan, s->dir, dir, sizeof(dir)) : s->dir;
+    if (chdir(inside) < 0)
         return error_set_errno(err, -errno, "cannot enter the folder %s", s->dir);
-    return s->plan ? sandbox_enter(s->plan, err) : 0;
+    return 0;
 }
 
 int spawn(const struct spawn *s, struct pidref *ret)
 {
     struct error err = ERROR_NULL;
-    uint64_t flags = s->plan ? sandbox_clone_flags(s->plan) : 0;
+    uint64_t flags = s->plan ? s->plan->init_namespaces : 0;
     int r;
 
     assert(s->n_fds <= FDS_MAX);
@@ -63,6 +77,7 @@ int spawn(const struct spawn *s, struct pidref *ret)
     if (r != 0)
         return r < 0 ? r : 0;
     r = enter(s, &err);
+    r = r < 0 ? r : enter_sandbox(s, &err);
     if (r == 0) {
         (void)execve(s->argv[0], s->argv, s->env ? s->env : environ);
         (void)error_set_errno(&err, -errno, "cannot execute %s", s->argv[0]);
@@ -76,6 +91,9 @@ int spawn(const struct spawn *s, struct pidref *ret)
  * of the secrets that an operator's shell may hold. */
 static const char *const passed_on[] = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"};
 
+/* A sandbox has no home but its /tmp, and nobody in it that the host knows. */
+static char *const in_sandbox[] = {"HOME=/tmp", "USER=function", "TMPDIR=/tmp", NULL};
+
 static bool is_set(char **list, size_t n, const char *entry)
 {
     size_t len = (size_t)(strchrnul(entry, '=') - entry);
@@ -87,9 +105,20 @@ static bool is_set(char **list, size_t n, const char *entry)
     return false;
 }
 
-char **spawn_environment(char *const *extra, char *const *own)
+static bool is_passed_on(const char *entry)
 {
-    char *const *sources[] = {own, extra, environ};
+    size_t len = (size_t)(strchrnul(entry, '=') - entry);
+
+    for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++) {
+        if (strlen(passed_on[i]) == len && strncmp(entry, passed_on[i], len) == 0)
+            return true;
+    }
+    return false;
+}
+
+char **spawn_environment(const struct sandbox_plan *plan, char *const *extra, char *const *own)
+{
+    char *const *sources[] = {own, extra, plan->own_root ? in_sandbox : NULL, environ};
     size_t n = 1, filled = 0;
     char **list;
 
@@ -102,16 +131,32 @@ char **spawn_environment(char *const *extra, char *const *own)
         return NULL;
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
         for (char *const *e = sources[i]; e && *e; e++) {
-            bool wanted = sources[i] != environ;
+            bool wanted = sources[i] != environ || is_passed_on(*e);
 
-            for (size_t k = 0; k < ARRAY_SIZE(passed_on) && !wanted; k++) {
-                size_t len = strlen(passed_on[k]);
-
-                wanted = strncmp(*e, passed_on[k], len) == 0 && (*e)[len] == '=';
-            }
             if (wanted && !is_set(list, filled, *e))
                 list[filled++] = *e;
         }
+    }
+    return list;
+}
+
+char **spawn_words(const struct sandbox_plan *plan, char *const *argv)
+{
+    size_t n = 0, n_bytes = 0;
+    char **list, *next;
+
+    for (; argv[n]; n++)
+        n_bytes += strlen(argv[n]) + sizeof(plan->binds[0].target) + 1;
+    list = calloc(1, (n + 1) * sizeof(*list) + n_bytes);
+    if (!list)
+        return NULL;
+    next = (char *)(list + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        size_t size = strlen(argv[i]) + sizeof(plan->binds[0].target) + 1;
+        const char *word = sandbox_plan_path(plan, argv[i], next, size);
+
+        list[i] = word == next ? next : argv[i];
+        next += size;
     }
     return list;
 }

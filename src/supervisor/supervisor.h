@@ -72,7 +72,9 @@ struct zygote {
     uint64_t id;
     char *function;
     char version[FUNCTION_VERSION_LEN + 1];
-    struct pidref process;
+    struct pidref process; /* of the sandbox's init; without one, of the zygote itself */
+    pid_t pid;             /* of the zygote, when it is ready */
+    uint32_t index;        /* no other living one has it */
     struct wire wire;
     struct loop_io io;
     struct loop_io exit_io;
@@ -89,6 +91,7 @@ struct supervisor {
     enum supervisor_state state;
     struct loop *loop;
     enum sandbox_profile profile;
+    int init_fd;   /* mayfly-init, the program */
     int listen_fd; /* HTTP */
     int local_fd;  /* STATE/mayfly.sock */
     char address[64];
@@ -99,6 +102,7 @@ struct supervisor {
     struct peer control;
     struct list zygotes;
     uint64_t next_zygote;
+    uint32_t next_index;
     struct loop_timer deadline; /* of draining and stopping */
     uint64_t born_ns;           /* CLOCK_BOOTTIME */
     int result;
@@ -148,6 +152,7 @@ struct spawn {
     unsigned n_fds;                  /* at most 4 */
     int output_fd;                   /* becomes stdout and stderr, or -1: as ours */
     const struct sandbox_plan *plan; /* or NULL */
+    int init_fd;                     /* with a plan: see sandbox_enter() */
     int fd_first;                    /* the number that fds[0] gets */
     /* Called in the child with what went wrong, before it exits; may be NULL. */
     void (*on_failure)(const struct error *err);
@@ -159,4 +164,7 @@ int spawn(const struct spawn *spawn, struct pidref *ret);
 
 /* The environment of a function: what the system needs, then `extra`, then its own. Heap; one block
  * for free(). NULL without memory. */
-char **spawn_environment(char *const *extra, char *const *own);
+char **spawn_environment(const struct sandbox_plan *plan, char *const *extra, char *const *own);
+
+/* A command line with the host's paths as the sandbox has them. Heap; as above. */
+char **spawn_words(const struct sandbox_plan *plan, char *const *argv);

@@ -8,6 +8,7 @@
 #include "base/sm.h"
 #include "base/utf8.h"
 #include "os/fd.h"
+#include "os/proc.h"
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
@@ -17,9 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FD_CONTROL  4 /* zygote/zygote.h's ZYGOTE_FD_CONTROL, and the gateway's behind it */
-#define ZYGOTES_MAX 4096
-#define FAILURE_MAX 65536
+#define FD_CONTROL        4 /* zygote/zygote.h's ZYGOTE_FD_CONTROL, and the gateway's behind it */
+#define SANDBOX_BYTES_MAX 4096 /* of a worker's part of the plan */
+#define FAILURE_MAX       65536
 
 static const struct sm_state zygote_states[_ZYGOTE_STATE_MAX] = {
     [ZYGOTE_LOADING] = {"loading", SM_TO(ZYGOTE_READY) | SM_TO(ZYGOTE_ENDING)},
@@ -95,12 +96,15 @@ static void zygote_blame(struct zygote *z, const char *type, const char *message
 static void on_ready_message(struct zygote *z)
 {
     struct wire_message m = {.type = WIRE_ZYGOTE_READY};
+    pid_t child = z->supervisor->profile == SANDBOX_DEGRADED ? 0 : proc_first_child(z->process.pid);
 
     z->init_ns = loop_now(z->supervisor->loop) - z->started_ns;
+    z->pid = child > 0 ? child : z->process.pid;
     zygote_move(z, ZYGOTE_READY);
-    log_debug("zygote.ready", "function=%s pid=%d init_us=%llu", z->function, z->process.pid,
+    log_debug("zygote.ready", "function=%s pid=%d init_us=%llu", z->function, z->pid,
               (unsigned long long)(z->init_ns / NS_PER_US));
     m.zygote_ready.zygote = z->id;
+    m.zygote_ready.pid = (uint64_t)z->pid;
     m.zygote_ready.init_ns = z->init_ns;
     peer_send(&z->supervisor->gateway, &m);
 }
@@ -134,6 +138,14 @@ static void on_zygote_ready(struct loop_io *io)
     }
 }
 
+/* Its init exits as it did: with its status, or with 128 and the number of the signal. */
+static int status_of_zygote(const struct zygote *z, int status)
+{
+    bool by_init = z->supervisor->profile != SANDBOX_DEGRADED && WIFEXITED(status);
+
+    return by_init && WEXITSTATUS(status) > 128 ? WEXITSTATUS(status) - 128 : status;
+}
+
 static void on_zygote_exit(struct loop_io *io)
 {
     struct zygote *z = container_of(io, struct zygote, exit_io);
@@ -142,6 +154,7 @@ static void on_zygote_exit(struct loop_io *io)
 
     if (pidref_reap(&z->process, &status) <= 0)
         return;
+    status = status_of_zygote(z, status);
     if (z->state != ZYGOTE_ENDING) {
         on_zygote_ready(&z->io); /* its last words */
         if (z->state != ZYGOTE_ENDING)
@@ -209,8 +222,10 @@ static int introduce(struct zygote *z, int channel_consume)
     return 0;
 }
 
-static int send_start(struct zygote *z, const struct function *f)
+static int send_start(struct zygote *z, const struct function *f, const struct sandbox_plan *plan)
 {
+    struct buf sandbox = BUF_INIT(SANDBOX_BYTES_MAX);
+    int r = sandbox_worker_encode(&plan->worker, &sandbox);
     struct wire_message m = {.type = WIRE_START,
                              .start = {.function = slice_str(f->name),
                                        .version = slice_str(f->version),
@@ -218,32 +233,35 @@ static int send_start(struct zygote *z, const struct function *f)
                                        .isolation = f->isolation,
                                        .dev = z->supervisor->options.dev,
                                        .timeout_ms = f->limits.timeout_ms,
-                                       .memory_bytes = f->limits.memory_bytes}};
+                                       .memory_bytes = f->limits.memory_bytes,
+                                       .sandbox = buf_slice(&sandbox)}};
 
-    return wire_send(&z->wire, &m);
+    r = r < 0 ? r : wire_send(&z->wire, &m);
+    buf_deinit(&sandbox);
+    return r;
 }
 
-static int spawn_process(struct zygote *z, const struct function *f, const int fds[2], int log_fd)
+static int spawn_process(struct zygote *z, const struct function *f,
+                         const struct sandbox_plan *plan, const int fds[2], int log_fd)
 {
     struct supervisor *s = z->supervisor;
-    struct sandbox_plan plan;
-    char **env;
-    int r;
+    char **env = spawn_environment(plan, s->options.env, f->env);
+    char **argv = env ? spawn_words(plan, f->argv) : NULL;
+    int r = argv ? 0 : -ENOMEM;
 
-    sandbox_plan_build(s->profile, &f->limits, geteuid(), getegid(), &plan);
-    env = spawn_environment(s->options.env, f->env);
-    if (!env)
-        return -ENOMEM;
-    r = spawn(&(struct spawn){.argv = f->argv,
-                              .env = env,
-                              .dir = f->code_dir,
-                              .fds = fds,
-                              .n_fds = 2,
-                              .fd_first = FD_CONTROL,
-                              .output_fd = log_fd,
-                              .plan = &plan,
-                              .on_failure = on_spawn_failure},
-              &z->process);
+    if (r == 0)
+        r = spawn(&(struct spawn){.argv = argv,
+                                  .env = env,
+                                  .dir = f->code_dir,
+                                  .fds = fds,
+                                  .n_fds = 2,
+                                  .fd_first = FD_CONTROL,
+                                  .output_fd = log_fd,
+                                  .plan = plan,
+                                  .init_fd = s->init_fd,
+                                  .on_failure = on_spawn_failure},
+                  &z->process);
+    free(argv);
     free(env);
     return r;
 }
@@ -251,9 +269,17 @@ static int spawn_process(struct zygote *z, const struct function *f, const int f
 /* Makes the channels and the process, and tells both ends. What was made is z's on failure, too. */
 static int zygote_launch(struct zygote *z, const struct function *f)
 {
+    const struct sandbox_request request = {.profile = z->supervisor->profile,
+                                            .function = f,
+                                            .lib = z->supervisor->options.lib,
+                                            .uid = geteuid(),
+                                            .gid = getegid(),
+                                            .index = z->index};
     struct loop *loop = z->supervisor->loop;
     int control[2] = {-1, -1}, gateway[2] = {-1, -1}, log[2] = {-1, -1}, r;
+    struct sandbox_plan plan;
 
+    sandbox_plan_build(&request, &plan);
     r = wire_pair(control);
     if (r == 0)
         r = wire_pair(gateway);
@@ -264,11 +290,11 @@ static int zygote_launch(struct zygote *z, const struct function *f)
         z->log_fd = take_fd(&log[0]);
     }
     if (r == 0)
-        r = spawn_process(z, f, (int[]){control[1], gateway[1]}, log[1]);
+        r = spawn_process(z, f, &plan, (int[]){control[1], gateway[1]}, log[1]);
     if (r == 0)
         r = introduce(z, take_fd(&gateway[0]));
     if (r == 0)
-        r = send_start(z, f);
+        r = send_start(z, f, &plan);
     if (r == 0)
         r = loop_io_add(loop, &z->io, z->wire.fd, EPOLLIN | EPOLLOUT, on_zygote_ready);
     if (r == 0)
@@ -293,12 +319,39 @@ static void refuse(struct supervisor *s, struct slice function, struct slice ver
     peer_send(&s->gateway, &m);
 }
 
+static bool index_is_free(const struct supervisor *s, uint32_t index)
+{
+    struct list *i;
+
+    list_for_each (i, (struct list *)&s->zygotes) {
+        if (list_entry(i, struct zygote, link)->index == index)
+            return false;
+    }
+    return true;
+}
+
+/* Goes round, so that a range of user ids rests for long before it is used again. */
+static int take_index(struct supervisor *s, uint32_t *ret)
+{
+    for (uint32_t n = 0; n < SANDBOX_VERSIONS_MAX; n++) {
+        uint32_t index = s->next_index++ % SANDBOX_VERSIONS_MAX;
+
+        if (index_is_free(s, index)) {
+            *ret = index;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
 static struct zygote *zygote_new(struct supervisor *s, const struct function *f)
 {
-    struct zygote *z = calloc(1, sizeof(*z));
+    uint32_t index;
+    struct zygote *z = take_index(s, &index) == 0 ? calloc(1, sizeof(*z)) : NULL;
 
     if (!z)
         return NULL;
+    z->index = index;
     z->function = strdup(f->name);
     if (!z->function) {
         free(z);
@@ -387,10 +440,20 @@ void zygotes_introduce(struct supervisor *s)
             continue;
         }
         ready.zygote_ready.zygote = z->id;
+        ready.zygote_ready.pid = (uint64_t)z->pid;
         ready.zygote_ready.init_ns = z->init_ns;
         if (z->state == ZYGOTE_READY)
             peer_send(&s->gateway, &ready);
     }
+}
+
+/* Whether the pid, as we see it, is that of the zygote: a child of the sandbox's init. */
+static bool is_zygote(const struct zygote *z, pid_t pid)
+{
+    struct proc_stat stat;
+
+    return z->process.pid == pid || z->pid == pid ||
+           (proc_stat_read(pid, &stat) == 0 && stat.ppid == z->process.pid);
 }
 
 void zygotes_kill_worker(struct supervisor *s, int pidfd_consume, uint32_t signal)
@@ -406,7 +469,7 @@ void zygotes_kill_worker(struct supervisor *s, int pidfd_consume, uint32_t signa
     }
     /* The gateway faces the network: it may end workers, not any process it names. */
     list_for_each (i, &s->zygotes) {
-        if (list_entry(i, struct zygote, link)->process.pid == parent) {
+        if (is_zygote(list_entry(i, struct zygote, link), parent)) {
             (void)pidref_kill(&worker, (int)signal);
             break;
         }

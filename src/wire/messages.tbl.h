@@ -10,7 +10,8 @@ MSG(SNAPSHOT, snapshot, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: sealed memfd, mo
 MSG(CONTROL_LINK, control_link, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: a channel to control */
 MSG(ZYGOTE_STARTED, zygote_started, SUPERVISOR, GATEWAY, 2, /* fds: channel, its stdout+stderr */
     F(u64, zygote) F(u64, pid) F(str, function) F(str, version))
-MSG(ZYGOTE_READY, zygote_ready, SUPERVISOR, GATEWAY, 0, F(u64, zygote) F(u64, init_ns))
+MSG(ZYGOTE_READY, zygote_ready, SUPERVISOR, GATEWAY, 0, /* pid: the zygote's own, behind its init */
+    F(u64, zygote) F(u64, pid) F(u64, init_ns))
 MSG(ZYGOTE_ENDED, zygote_ended, SUPERVISOR, GATEWAY, 0, /* loaded: whether it ever was ready */
     F(u64, zygote) F(u32, loaded) F(u32, status) F(str, error))
 MSG(ZYGOTE_REFUSED, zygote_refused, SUPERVISOR, GATEWAY, 0, /* none could be started */
@@ -36,7 +37,7 @@ MSG(LOGS, logs, GATEWAY, CONTROL, 0, F(u32, n) F(u64, lost) F(str, bytes)) /* n 
 /* ---- supervisor and zygote ---- */
 MSG(START, start, SUPERVISOR, ZYGOTE, 0,
     F(str, function) F(str, version) F(str, handler) F(u32, isolation) F(u32, dev)
-    F(u64, timeout_ms) F(u64, memory_bytes))
+        F(u64, timeout_ms) F(u64, memory_bytes) F(str, sandbox))      /* struct sandbox_worker */
 MSG(GATEWAY_CHANGED, gateway_changed, SUPERVISOR, ZYGOTE, 1, NOTHING) /* fd: the new channel */
 MSG(READY, ready, ZYGOTE, SUPERVISOR, 0, NOTHING)
 MSG(FAILED, failed, ZYGOTE, SUPERVISOR, 0, F(str, error)) /* then it exits */
@@ -46,6 +47,6 @@ MSG(FORK, fork, GATEWAY, ZYGOTE, 3, F(u64, worker)) /* fds: request socket, stdo
 MSG(WORKER_STARTED, worker_started, ZYGOTE, GATEWAY, 1, F(u64, worker)) /* fd: pidfd */
 MSG(WORKER_ENDED, worker_ended, ZYGOTE, GATEWAY, 0,
     F(u64, worker) F(u32, status) F(u64, user_us) F(u64, system_us) F(u64, memory_peak_bytes)
-    F(u64, minor_faults) F(u64, major_faults) F(u64, voluntary_switches)
-    F(u64, involuntary_switches))
+        F(u64, minor_faults) F(u64, major_faults) F(u64, voluntary_switches)
+            F(u64, involuntary_switches))
 MSG(FORK_FAILED, fork_failed, ZYGOTE, GATEWAY, 0, F(u64, worker) F(u32, error)) /* errno */

@@ -4,32 +4,42 @@
 
 _Static_assert((CHILDREN_SIZE & (CHILDREN_SIZE - 1)) == 0, "must be a power of two");
 
-static uint32_t slot_of(pid_t pid)
+static uint32_t place_of(pid_t pid)
 {
     return ((uint32_t)pid * 2654435761u) & (CHILDREN_SIZE - 1);
 }
 
-static uint32_t next_slot(uint32_t i)
+static uint32_t next_place(uint32_t i)
 {
     return (i + 1) & (CHILDREN_SIZE - 1);
 }
 
-int children_add(struct children *c, pid_t pid, uint64_t worker)
+uint32_t children_next_slot(const struct children *c)
 {
-    uint32_t i = slot_of(pid);
+    for (uint32_t i = 0; i < ARRAY_SIZE(c->slots); i++) {
+        if (c->slots[i] != UINT64_MAX)
+            return i * 64 + (uint32_t)__builtin_ctzll(~c->slots[i]);
+    }
+    return CHILDREN_MAX - 1;
+}
 
-    if (c->n >= CHILDREN_SIZE / 2)
+int children_add(struct children *c, pid_t pid, uint64_t worker, uint32_t slot)
+{
+    uint32_t i = place_of(pid);
+
+    if (c->n >= CHILDREN_MAX)
         return -ENOBUFS;
+    c->slots[slot / 64] |= 1ULL << (slot % 64);
     while (c->table[i].pid != 0)
-        i = next_slot(i);
-    c->table[i] = (struct child){.pid = pid, .worker = worker};
+        i = next_place(i);
+    c->table[i] = (struct child){.pid = pid, .slot = slot, .worker = worker};
     c->n++;
     return 0;
 }
 
 static int64_t find(const struct children *c, pid_t pid)
 {
-    for (uint32_t i = slot_of(pid); c->table[i].pid != 0; i = next_slot(i)) {
+    for (uint32_t i = place_of(pid); c->table[i].pid != 0; i = next_place(i)) {
         if (c->table[i].pid == pid)
             return i;
     }
@@ -44,16 +54,18 @@ bool children_has(const struct children *c, pid_t pid)
 bool children_remove(struct children *c, pid_t pid, uint64_t *ret_worker)
 {
     int64_t found = find(c, pid);
-    uint32_t hole, i;
+    uint32_t hole, i, slot;
 
     if (found < 0)
         return false;
+    slot = c->table[found].slot;
+    c->slots[slot / 64] &= ~(1ULL << (slot % 64));
     *ret_worker = c->table[found].worker;
     c->n--;
     /* Closes the gap: whoever follows in the same run and could stand in the hole moves there. */
     hole = (uint32_t)found;
-    for (i = next_slot(hole); c->table[i].pid != 0; i = next_slot(i)) {
-        uint32_t home = slot_of(c->table[i].pid);
+    for (i = next_place(hole); c->table[i].pid != 0; i = next_place(i)) {
+        uint32_t home = place_of(c->table[i].pid);
 
         if (((i - home) & (CHILDREN_SIZE - 1)) >= ((i - hole) & (CHILDREN_SIZE - 1))) {
             c->table[hole] = c->table[i];

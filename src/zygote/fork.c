@@ -6,10 +6,9 @@
 #include "zygote/zygote-internal.h"
 
 #include <errno.h>
-#include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static int close_zygote_fds(const struct inheritance *in)
@@ -40,26 +39,18 @@ static int fork_child(const struct inheritance *in)
     sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         return -errno;
-    if (!in->own_pid_namespace) {
+    if (!(in->sandbox->worker.namespaces & CLONE_NEWPID)) {
         /* Nobody ends what is left behind for us: die with the zygote, and collect orphans, which
          * then become the zygote's when this worker ends. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
             return -errno;
     }
-    if (in->drop_capabilities) {
-        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-        struct __user_cap_data_struct none_of_them[2] = {{0}};
-
-        if (syscall(SYS_capset, &header, none_of_them) < 0)
-            return -errno;
-        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    }
-    return 0;
+    return sandbox_worker_enter(in->sandbox, in->slot, in->n_alive);
 }
 
-int fork_worker(uint64_t flags, struct inheritance *in, struct pidref *ret)
+int fork_worker(const struct inheritance *in, struct pidref *ret)
 {
-    int r = os_clone(flags, ret);
+    int r = os_clone(in->sandbox->worker.namespaces, ret);
 
     if (r != 0)
         return r;

@@ -3,6 +3,7 @@
 /* Inside src/zygote only: what its files share. */
 
 #include "os/pidref.h"
+#include "sandbox/sandbox.h"
 #include "wire/wire.h"
 #include "zygote/worker.h"
 #include "zygote/zygote.h"
@@ -13,16 +14,24 @@
 
 struct child {
     pid_t pid; /* 0 is empty */
+    uint32_t slot;
     uint64_t worker;
 };
 
+/* Each living child has a slot: the lowest number that no other has. */
+#define CHILDREN_MAX (CHILDREN_SIZE / 2)
+
 struct children {
     struct child table[CHILDREN_SIZE];
+    uint64_t slots[CHILDREN_MAX / 64]; /* a bit is set: taken */
     uint32_t n;
 };
 
-/* Returns 0, or -ENOBUFS when the table is half full. */
-int children_add(struct children *c, pid_t pid, uint64_t worker);
+/* The slot that the next child gets; there is one as long as n < CHILDREN_MAX. */
+uint32_t children_next_slot(const struct children *c);
+
+/* Returns 0, or -ENOBUFS when there are CHILDREN_MAX. */
+int children_add(struct children *c, pid_t pid, uint64_t worker, uint32_t slot);
 
 /* Returns true with *ret_worker, and forgets the child; or false if the pid is none of them. */
 bool children_remove(struct children *c, pid_t pid, uint64_t *ret_worker);
@@ -34,15 +43,16 @@ struct inheritance {
     int socket;
     int out;
     int err;
-    bool own_pid_namespace;
-    bool drop_capabilities;
+    uint32_t slot;
+    uint32_t n_alive;
+    const struct sandbox_fork *sandbox; /* in memory that a fork copies */
 };
 
-/* Forks a worker. In the zygote returns 1 with *ret or -errno; in the worker returns 0 when
- * everything that must not be inherited is gone. `flags` is CLONE_NEWPID or 0.
+/* Forks a worker into its part of the sandbox. In the zygote returns 1 with *ret or -errno; in the
+ * worker returns 0 when everything that must not be inherited is gone.
  *
  * Context: the only place that forks without an exec. */
-int fork_worker(uint64_t flags, struct inheritance *inheritance, struct pidref *ret);
+int fork_worker(const struct inheritance *inheritance, struct pidref *ret);
 
 /* The worker's whole life after the fork. */
 _noreturn_ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation);

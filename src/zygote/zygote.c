@@ -38,9 +38,7 @@ struct zygote {
     char control_in[WIRE_BYTES_MAX];
     char gateway_in[WIRE_BYTES_MAX];
     int signal_fd;
-    uint64_t fork_flags;
-    bool is_init; /* PID 1 of its namespace: what dies, comes here */
-    bool drop_capabilities;
+    struct sandbox_fork *sandbox; /* not in this mapping: the workers need it */
     struct children children;
 };
 
@@ -72,17 +70,10 @@ static const char *keep(struct slice s)
     return copy;
 }
 
-/* Whether this process holds capabilities that its workers must not have: those of a user namespace
- * made for it. A root daemon's functions are confined elsewhere. */
-static bool in_own_user_namespace(void)
+/* Whether each worker is the init of a namespace: then nothing that it started outlives it. */
+static bool has_own_processes(const struct zygote *z)
 {
-    char map[64] = "";
-    _cleanup_close_ int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-    unsigned inside, outside, count;
-
-    if (fd < 0 || read(fd, map, sizeof(map) - 1) <= 0)
-        return false;
-    return sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && count == 1;
+    return z->sandbox->worker.namespaces & CLONE_NEWPID;
 }
 
 static int await_start(struct zygote *z, struct error *err)
@@ -108,8 +99,9 @@ static int await_start(struct zygote *z, struct error *err)
         .timeout_ms = m.start.timeout_ms,
         .memory_bytes = m.start.memory_bytes,
     };
+    r = sandbox_worker_decode(m.start.sandbox, &z->sandbox->worker);
     wire_message_deinit(&m);
-    return 0;
+    return r < 0 ? error_set_errno(err, r, "the supervisor's word of the sandbox") : 0;
 }
 
 int zygote_open(struct zygote **ret, struct error *err)
@@ -121,17 +113,19 @@ int zygote_open(struct zygote **ret, struct error *err)
     if (z == MAP_FAILED)
         return error_set_errno(err, -errno, "no memory for the zygote");
     z->signal_fd = -1;
-    z->is_init = getpid() == 1;
-    z->fork_flags = z->is_init ? CLONE_NEWPID : 0; /* namespaces for all or for none */
-    z->drop_capabilities = in_own_user_namespace();
+    z->sandbox = calloc(1, sizeof(*z->sandbox));
+    if (!z->sandbox)
+        return error_set_errno(err, -ENOMEM, "no memory for the zygote");
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!z->is_init)
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     wire_init_with(&z->control, ZYGOTE_FD_CONTROL, WIRE_ZYGOTE, WIRE_SUPERVISOR, z->control_in);
     wire_init_with(&z->gateway, ZYGOTE_FD_GATEWAY, WIRE_ZYGOTE, WIRE_GATEWAY, z->gateway_in);
     r = await_start(z, err);
     if (r < 0)
         return r;
+    if (!has_own_processes(z))
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    else
+        (void)prctl(PR_SET_DUMPABLE, 0); /* nobody of the same user looks into it */
     r = reserve_fds();
     if (r < 0)
         return error_set_errno(err, r, "cannot reserve file descriptors");
@@ -177,42 +171,28 @@ void zygote_fail_text(struct zygote *z, const char *type, const char *message, c
 
 /* ---- the loop ---- */
 
-/* Returns the worker's pidref, or -errno. A kernel or a profile that refuses a PID namespace a
- * worker is asked once; from then on orphans are hunted down instead (kill_if_stray). */
-static int fork_with_fallback(struct zygote *z, struct inheritance *in, struct pidref *ret)
-{
-    int r;
-
-    in->own_pid_namespace = z->fork_flags & CLONE_NEWPID;
-    r = fork_worker(z->fork_flags, in, ret);
-    if (r >= 0 || !(z->fork_flags & CLONE_NEWPID) || (r != -EPERM && r != -EINVAL && r != -ENOSPC))
-        return r;
-    z->fork_flags = 0;
-    in->own_pid_namespace = false;
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return fork_worker(0, in, ret);
-}
-
 static void on_fork(struct zygote *z, struct wire_message *m, const struct zygote_host *host,
                     void *ctx)
 {
     struct inheritance in = {.socket = m->fds[0],
                              .out = m->fds[1],
                              .err = m->fds[2],
-                             .drop_capabilities = z->drop_capabilities};
+                             .slot = children_next_slot(&z->children),
+                             .n_alive = z->children.n,
+                             .sandbox = z->sandbox};
     enum isolation isolation = z->start.isolation;
     struct pidref child = PIDREF_NULL;
     struct wire_message reply;
     int r;
 
-    r = z->children.n < CHILDREN_SIZE / 2 ? fork_with_fallback(z, &in, &child) : -EAGAIN;
+    r = z->children.n < CHILDREN_MAX ? fork_worker(&in, &child) : -EAGAIN;
     if (r == 0)
         worker_run(host, ctx, isolation); /* in the worker: z is not there any more */
     if (r < 0) {
         reply = (struct wire_message){.type = WIRE_FORK_FAILED,
                                       .fork_failed = {m->fork.worker, (uint32_t)-r}};
     } else {
-        (void)children_add(&z->children, child.pid, m->fork.worker);
+        (void)children_add(&z->children, child.pid, m->fork.worker, in.slot);
         reply = (struct wire_message){.type = WIRE_WORKER_STARTED,
                                       .n_fds = 1,
                                       .fds = {child.fd, -1, -1, -1},
@@ -276,7 +256,7 @@ static void on_signal(struct zygote *z)
             report_end(z, worker, status, &usage);
     }
     /* In a namespace of its own /proc shows other pids; there strays end with the zygote. */
-    if (ended && !(z->fork_flags & CLONE_NEWPID) && !z->is_init)
+    if (ended && !has_own_processes(z))
         (void)proc_each_child(kill_if_stray, z);
 }
 
@@ -343,6 +323,7 @@ static void on_control(struct zygote *z)
 static int prepare(struct zygote *z)
 {
     sigset_t chld;
+    int r;
 
     /* Packets are small: what FORK needs fits a page. Both ends of the channels stay non-blocking
      * and waiting is send_blocking()'s. */
@@ -356,6 +337,9 @@ static int prepare(struct zygote *z)
     z->signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
     if (z->signal_fd < 0)
         return -errno;
+    r = sandbox_fork_prepare(z->sandbox, &z->sandbox->worker);
+    if (r < 0)
+        return r;
     (void)madvise(z, sizeof(*z), MADV_DONTFORK);
     return 0;
 }

@@ -38,7 +38,7 @@ static void the_table_agrees_with_a_list_over_random_operations(void **state)
             pids[k] = pids[n];
             workers[k] = workers[n];
         } else if (!children_has(&children, pid) && n < CHILDREN_SIZE / 2) {
-            assert_int_equal(children_add(&children, pid, step), 0);
+            assert_int_equal(children_add(&children, pid, step, children_next_slot(&children)), 0);
             pids[n] = pid;
             workers[n++] = step;
         }
@@ -60,14 +60,30 @@ static void a_table_that_is_half_full_takes_no_more(void **state)
 
     memset(&children, 0, sizeof(children));
     for (pid_t pid = 1; pid <= CHILDREN_SIZE / 2; pid++)
-        assert_int_equal(children_add(&children, pid, (uint64_t)pid), 0);
-    assert_int_equal(children_add(&children, PID_MAX, 1), -ENOBUFS);
+        assert_int_equal(children_add(&children, pid, (uint64_t)pid, (uint32_t)pid - 1), 0);
+    assert_int_equal(children_add(&children, PID_MAX, 1, children_next_slot(&children)), -ENOBUFS);
     assert_false(children_has(&children, PID_MAX));
     assert_true(children_remove(&children, 77, &worker));
     assert_true(worker == 77);
-    assert_int_equal(children_add(&children, PID_MAX, 1), 0);
+    assert_int_equal(children_add(&children, PID_MAX, 1, children_next_slot(&children)), 0);
     for (pid_t pid = 1; pid <= CHILDREN_SIZE / 2; pid++)
         assert_int_equal(children_has(&children, pid), pid != 77);
+}
+
+static void a_slot_is_one_childs_alone_and_the_lowest_that_is_free(void **state)
+{
+    uint64_t worker;
+
+    memset(&children, 0, sizeof(children));
+    for (pid_t pid = 1; pid <= 200; pid++) {
+        assert_int_equal(children_next_slot(&children), pid - 1);
+        assert_int_equal(children_add(&children, pid, 0, children_next_slot(&children)), 0);
+    }
+    assert_true(children_remove(&children, 131, &worker));
+    assert_true(children_remove(&children, 66, &worker));
+    assert_int_equal(children_next_slot(&children), 65);
+    assert_int_equal(children_add(&children, 900, 0, 65), 0);
+    assert_int_equal(children_next_slot(&children), 130);
 }
 
 static void a_child_that_is_not_ours_is_not_found(void **state)
@@ -76,7 +92,7 @@ static void a_child_that_is_not_ours_is_not_found(void **state)
 
     memset(&children, 0, sizeof(children));
     assert_false(children_remove(&children, 1, &worker));
-    assert_int_equal(children_add(&children, 2, 9), 0);
+    assert_int_equal(children_add(&children, 2, 9, 0), 0);
     assert_false(children_has(&children, 1));
     assert_false(children_remove(&children, 1, &worker));
     assert_true(worker == 12345);
@@ -87,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_agrees_with_a_list_over_random_operations),
         cmocka_unit_test(a_table_that_is_half_full_takes_no_more),
+        cmocka_unit_test(a_slot_is_one_childs_alone_and_the_lowest_that_is_free),
         cmocka_unit_test(a_child_that_is_not_ours_is_not_found),
     };
 

@@ -173,6 +173,12 @@ class _Reader:
 # ---- the two sides ----
 
 
+def sandbox_worker(own_pid_namespace):
+    """What of the sandbox is each worker's own (src/sandbox/plan.c): here nothing but a namespace."""
+    CLONE_NEWPID = 0x20000000
+    return struct.pack("<8Q", CLONE_NEWPID if own_pid_namespace else 0, 0, 0, 0, 0, 0, 0, 0)
+
+
 class Zygote:
     def __init__(self, argv, cwd, handler="", function="f", version="0123456789abcdef",
                  isolation="request", dev=False, timeout_ms=30000, memory_bytes=128 << 20, env=None,
@@ -200,7 +206,8 @@ class Zygote:
         self._log = _Reader(log_read)
         self.control.send("START", function=function, version=version, handler=handler,
                           isolation={"request": 0, "instance": 1}[isolation], dev=int(dev),
-                          timeout_ms=timeout_ms, memory_bytes=memory_bytes)
+                          timeout_ms=timeout_ms, memory_bytes=memory_bytes,
+                          sandbox=sandbox_worker(own_pid_namespace))
         if wait:
             self.wait_ready()
 

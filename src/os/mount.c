@@ -1,0 +1,129 @@
+#include "os/mount.h"
+
+#include "os/fault.h"
+#include "os/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MOUNT_ATTR_RDONLY
+#define MOUNT_ATTR_RDONLY 0x1
+#define MOUNT_ATTR_NOSUID 0x2
+#define MOUNT_ATTR_NODEV  0x4
+#endif
+#define RECURSIVE 0x8000 /* AT_RECURSIVE */
+
+/* As <linux/mount.h> has it, which cannot stand beside <sys/mount.h>. */
+struct attributes {
+    uint64_t set;
+    uint64_t clear;
+    uint64_t propagation;
+    uint64_t user_namespace;
+};
+
+int mount_new(const char *type, const char *target, unsigned long flags, const char *options)
+{
+    int r = os_fault(OS_CALL_MOUNT);
+
+    if (r < 0)
+        return r;
+    return mount(type, target, type, flags, options) < 0 ? -errno : 0;
+}
+
+int mount_make_private(void)
+{
+    int r = os_fault(OS_CALL_MOUNT);
+
+    if (r < 0)
+        return r;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+}
+
+static int set_attributes(const char *target, uint64_t set, unsigned flags)
+{
+    struct attributes a = {.set = set};
+
+    return syscall(SYS_mount_setattr, AT_FDCWD, target, flags, &a, sizeof(a)) < 0 ? -errno : 0;
+}
+
+int mount_bind(const char *source, const char *target, bool writable)
+{
+    uint64_t set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (writable ? 0 : MOUNT_ATTR_RDONLY);
+    int r = os_fault(OS_CALL_MOUNT);
+
+    if (r < 0)
+        return r;
+    if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return -errno;
+    return set_attributes(target, set, RECURSIVE);
+}
+
+int mount_read_only(const char *target)
+{
+    int r = os_fault(OS_CALL_MOUNT);
+
+    return r < 0 ? r : set_attributes(target, MOUNT_ATTR_RDONLY, 0);
+}
+
+int mount_pivot(const char *new_root, const char *put_old)
+{
+    int r = os_fault(OS_CALL_PIVOT_ROOT);
+
+    if (r < 0)
+        return r;
+    if (syscall(SYS_pivot_root, new_root, put_old) < 0 || chdir("/") < 0)
+        return -errno;
+    return 0;
+}
+
+int mount_detach(const char *target)
+{
+    int r = os_fault(OS_CALL_MOUNT);
+
+    if (r < 0)
+        return r;
+    return umount2(target, MNT_DETACH) < 0 ? -errno : 0;
+}
+
+static int make_folder(const char *path)
+{
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int make_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+    if (fd < 0)
+        return -errno;
+    fd_close(fd);
+    return 0;
+}
+
+int mount_place(const char *path, bool is_file)
+{
+    char part[PATH_MAX];
+    size_t len = strlen(path);
+    int r = os_fault(OS_CALL_MKDIR);
+
+    if (r < 0)
+        return r;
+    if (path[0] != '/' || len >= sizeof(part))
+        return -ENAMETOOLONG;
+    for (size_t i = 1; i < len && r == 0; i++) {
+        if (path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        r = make_folder(part);
+    }
+    if (r < 0)
+        return r;
+    return is_file ? make_file(path) : make_folder(path);
+}

@@ -1,0 +1,90 @@
+/* What a worker does to itself right after the fork. Each step costs every request: the order is by
+ * what a step still needs the right to do. */
+
+#include "sandbox/sandbox.h"
+
+#include "os/cred.h"
+#include "os/fault.h"
+#include "os/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Memory that counts for RLIMIT_DATA now: the zygote's own share, which every worker starts with.
+ */
+static int data_of_this_process(uint64_t *ret)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (!f)
+        return -errno;
+    if (fscanf(f, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
+        pages = 0;
+    (void)fclose(f);
+    *ret = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages > 0 ? 0 : -EBADMSG;
+}
+
+int sandbox_fork_prepare(struct sandbox_fork *f, const struct sandbox_worker *w)
+{
+    uint64_t own = 0;
+    int r = 0;
+
+    *f = (struct sandbox_fork){.worker = *w};
+    if (w->memory_bytes > 0) {
+        r = data_of_this_process(&own);
+        f->data_bytes = own + w->memory_bytes;
+    }
+    return r;
+}
+
+static int limit(int resource, uint64_t max)
+{
+    const struct rlimit l = {.rlim_cur = max, .rlim_max = max};
+    int r = os_fault(OS_CALL_RLIMIT);
+
+    if (r < 0)
+        return r;
+    /* -EPERM: the daemon itself runs under a lower one, which then holds. */
+    return setrlimit((__rlimit_resource_t)resource, &l) < 0 && errno != EPERM ? -errno : 0;
+}
+
+static int mount_own_tmp(const struct sandbox_worker *w, uint32_t uid)
+{
+    char options[128];
+    int n = snprintf(options, sizeof(options), "mode=700,size=%llu,nr_inodes=%llu",
+                     (unsigned long long)w->tmp_bytes, (unsigned long long)w->tmp_inodes);
+
+    if (w->slot_uid)
+        (void)snprintf(options + n, sizeof(options) - (size_t)n, ",uid=%u,gid=%u", uid, uid);
+    return mount_new("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, options);
+}
+
+int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n_alive)
+{
+    const struct sandbox_worker *w = &f->worker;
+    uint32_t uid = w->slot_uid + slot;
+    int r = 0;
+
+    if (w->namespaces & CLONE_NEWNS)
+        r = mount_own_tmp(w, uid);
+    if (r == 0 && w->slot_uid)
+        r = cred_switch(uid, uid);
+    if (r == 0 && w->drop_capabilities)
+        r = cred_drop();
+    /* Where all share one uid, the others count as well. */
+    if (r == 0 && w->processes > 0)
+        r = limit(RLIMIT_NPROC, w->processes + (w->slot_uid ? 0 : n_alive));
+    if (r == 0 && f->data_bytes > 0)
+        r = limit(RLIMIT_DATA, f->data_bytes);
+    if (r == 0 && w->cpu_seconds > 0)
+        r = limit(RLIMIT_CPU, w->cpu_seconds);
+    return r;
+}
