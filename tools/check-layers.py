@@ -20,12 +20,13 @@ MAY_USE = {
     "wire": CORE + ["os", "loop", "model"],
     "store": CORE + ["model"],
     "sandbox": CORE + ["os", "model"],
+    "secrets": CORE + ["os", "model"],
     "zygote": CORE + ["os", "http", "wire", "sandbox", "model"],
     # The programs: each as it needs, none includes another. The supervisor reads nothing foreign.
     "supervisor": CORE + ["os", "loop", "model", "wire", "sandbox"],
     "gateway": CORE + ["os", "http", "json", "loop", "model", "wire"],
-    "control": CORE + ["os", "http", "json", "loop", "model", "wire", "store"],
-    "cli": CORE + ["os", "http", "json", "model"],
+    "control": CORE + ["os", "http", "json", "loop", "model", "wire", "store", "secrets"],
+    "cli": CORE + ["os", "http", "json", "model", "secrets"],
 }
 # Single files that stand apart, in a library of their own, and may use more.
 APART = {

@@ -72,6 +72,7 @@ struct cli_command {
     const char *text;    /* paragraphs, already broken into lines; without option list */
     const struct cli_option *options;
     enum cli_exit (*run)(struct cli *cli);
+    const char *actions; /* what the first operand may be, "set ls rm", or NULL */
 };
 
 extern const struct cli_command cli_commands[];
@@ -131,5 +132,6 @@ enum cli_exit command_init(struct cli *cli);
 enum cli_exit command_inspect(struct cli *cli);
 enum cli_exit command_invoke(struct cli *cli);
 enum cli_exit command_ps(struct cli *cli);
+enum cli_exit command_secret(struct cli *cli);
 enum cli_exit command_serve(struct cli *cli);
 enum cli_exit command_version(struct cli *cli);

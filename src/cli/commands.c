@@ -72,6 +72,13 @@ static const struct cli_option inspect_options[] = {
     OPTION_END,
 };
 
+static const struct cli_option secret_options[] = {
+    {"project", 'p', "DIR", "whose secrets (those of the current folder)", NULL},
+    {"state", 's', "DIR", "state folder, if mayfly serve was given one", NULL},
+    {"names", 0, NULL, "ls: print the names only", NULL},
+    OPTION_END,
+};
+
 static const struct cli_option help_options[] = {
     {"man", 0, NULL, "print the manual page (for man -l -)", NULL},
     OPTION_END,
@@ -116,6 +123,17 @@ const struct cli_command cli_commands[] = {
      "Shows the functions that the daemon serves, or with --project (and where no\n"
      "daemon runs) what it would serve of that folder: a check of mayfly.json.\n",
      inspect_options, command_inspect},
+    {"secret", "set SECRET | ls | rm SECRET", 1, 2, "keep what mayfly.json only names",
+     "Keeps secrets, sealed, in the state folder. A variable of mayfly.json gets one\n"
+     "by its name: \"env\": {\"PASSWORD\": \"${secret:DB_PASSWORD}\"}.\n"
+     "  set  reads the value from stdin (a line end at its end is left out), or on a\n"
+     "       terminal asks for it twice without showing it\n"
+     "  ls   shows the names, and when each was set; values are shown nowhere\n"
+     "  rm   forgets one\n"
+     "A daemon that runs takes a change over at once: the functions that use the\n"
+     "secret become a new version. The key is STATE/secrets.key, or mayfly.key of\n"
+     "systemd's credentials ($CREDENTIALS_DIRECTORY).\n",
+     secret_options, command_secret, .actions = "set ls rm"},
     {"doctor", "", 0, 0, "show what this machine offers",
      "Tries what mayfly needs of the kernel and looks for the tools of each\n"
      "language. Exits with 1 if something is missing without which it cannot run.\n",

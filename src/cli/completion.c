@@ -46,7 +46,13 @@ static void bash_command(const struct cli_command *command)
     (void)printf("        esac\n        options='");
     bash_words(command);
     (void)printf("'\n");
-    if (takes(command, "DIR")) {
+    if (command->actions) {
+        (void)printf("        operands='%s'\n", command->actions);
+        if (takes(command, "SECRET")) {
+            (void)printf("        [ \"$COMP_CWORD\" -eq 2 ] || operands=$(mayfly secret ls --names "
+                         "2>/dev/null)\n");
+        }
+    } else if (takes(command, "DIR")) {
         (void)printf("        operands=$(compgen -d -- \"$word\")\n");
     } else if (takes(command, "NAME")) {
         (void)printf("        operands=$(mayfly inspect --names 2>/dev/null)\n");
@@ -136,7 +142,13 @@ static void zsh_completion(void)
         for (size_t k = 0; (option = cli_option_at(command, k)); k++) {
             zsh_option(option);
         }
-        if (takes(command, "DIR")) {
+        if (command->actions) {
+            (void)printf(" \\\n            '1:action:(%s)'", command->actions);
+            if (takes(command, "SECRET")) {
+                (void)printf(" \\\n            '2:secret:($(mayfly secret ls --names "
+                             "2>/dev/null))'");
+            }
+        } else if (takes(command, "DIR")) {
             (void)printf(" \\\n            '::folder:_files -/'");
         } else if (takes(command, "NAME")) {
             (void)printf(" \\\n            '::function:($(mayfly inspect --names 2>/dev/null))'");
@@ -174,7 +186,10 @@ static void fish_command(const struct cli_command *command)
         quoted(option->text, "");
         (void)printf("'\n");
     }
-    if (takes(command, "NAME")) {
+    if (command->actions) {
+        (void)printf("complete -c mayfly -n '%s %s' -f -a '%s'\n", seen, command->name,
+                     command->actions);
+    } else if (takes(command, "NAME")) {
         (void)printf("complete -c mayfly -n '%s %s' -f -a '(mayfly inspect --names "
                      "2>/dev/null)'\n",
                      seen, command->name);

@@ -11,7 +11,8 @@ from lib.daemon import MAYFLY, run_cli
 
 EXITS = {"ok": 0, "failure": 1, "usage": 2, "not_found": 3, "auth": 4, "conflict": 5, "function": 6,
          "timeout": 7, "unreachable": 8}
-COMMANDS = {"init", "dev", "serve", "invoke", "ps", "inspect", "doctor", "completion", "help", "version"}
+COMMANDS = {"init", "dev", "serve", "invoke", "ps", "inspect", "secret", "doctor", "completion", "help",
+            "version"}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,14 @@ def test_exit_codes_are_documented(tree):
     (["init", "x", "--lang", "cobol"], 2),
     (["init", "x", "--lang", "c", "--name", "../x"], 2),
     (["inspect", "--project", "/nonexistent"], 3),
+    (["secret"], 2),
+    (["secret", "show"], 2),
+    (["secret", "set"], 2),
+    (["secret", "ls", "X"], 2),
+    (["secret", "set", "../x", "--state", "/nonexistent"], 2),
+    (["secret", "rm", "X", "--state", "/nonexistent"], 3),
+    (["secret", "ls", "--project", "/nonexistent"], 3),
+    (["secret", "ls", "--project", "/", "--state", "/"], 2),
     (["version"], 0),
     (["--version"], 0),
 ])
@@ -245,6 +254,7 @@ def test_bash_completion(tree):
     for command in tree["commands"]:
         assert bash_complete(command["name"], "--") == {f"--{o['name']}" for o in command["options"]}
     assert bash_complete("init", "--lang", "") == {"python", "c", "exec"}
+    assert bash_complete("secret", "") == {"set", "ls", "rm"}
     assert bash_complete("help", "ser") == {"serve"}
     assert bash_complete("completion", "") == {"bash", "zsh", "fish"}
 
