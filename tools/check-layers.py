@@ -17,16 +17,17 @@ MAY_USE = {
     "http": CORE,
     "model": CORE + ["http"],
     "loop": CORE + ["os"],
+    "cgroup": CORE + ["os"],
     "wire": CORE + ["os", "loop", "model"],
     "store": CORE + ["model"],
     "sandbox": CORE + ["os", "model"],
     "secrets": CORE + ["os", "model"],
-    "zygote": CORE + ["os", "http", "wire", "sandbox", "model"],
+    "zygote": CORE + ["os", "cgroup", "http", "wire", "sandbox", "model"],
     # The programs: each as it needs, none includes another. The supervisor reads nothing foreign.
-    "supervisor": CORE + ["os", "loop", "model", "wire", "sandbox"],
+    "supervisor": CORE + ["os", "cgroup", "loop", "model", "wire", "sandbox"],
     "gateway": CORE + ["os", "http", "json", "loop", "model", "wire"],
     "control": CORE + ["os", "http", "json", "loop", "model", "wire", "store", "secrets"],
-    "cli": CORE + ["os", "http", "json", "model", "secrets"],
+    "cli": CORE + ["os", "cgroup", "http", "json", "model", "secrets"],
 }
 # Single files that stand apart, in a library of their own, and may use more.
 APART = {

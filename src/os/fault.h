@@ -10,6 +10,7 @@
 
 #define OS_CALLS(X)                                                                                \
     X(CAPSET, "capset")                                                                            \
+    X(CGROUP, "cgroup")                                                                            \
     X(CLONE, "clone")                                                                              \
     X(EPOLL, "epoll")                                                                              \
     X(MEMFD, "memfd")                                                                              \
