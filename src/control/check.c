@@ -35,6 +35,15 @@ static void put_str(struct jsonw *w, const char *name, const char *value)
         jsonw_null(w);
 }
 
+static void put_strings(struct jsonw *w, const char *name, char *const *values)
+{
+    jsonw_key(w, name);
+    jsonw_array_begin(w);
+    for (; values && *values; values++)
+        jsonw_str(w, slice_str(*values));
+    jsonw_array_end(w);
+}
+
 static void put_function(struct jsonw *w, const struct function *f)
 {
     jsonw_object_begin(w);
@@ -45,6 +54,10 @@ static void put_function(struct jsonw *w, const struct function *f)
     put_str(w, "handler", f->handler);
     put_str(w, "project", f->project);
     put_str(w, "broken", f->broken);
+    put_str(w, "network", network_name(f->network));
+    put_strings(w, "egress", f->egress);
+    put_strings(w, "reads", f->reads);
+    put_strings(w, "writes", f->writes);
     /* In the units of struct limits, which their names tell. */
     jsonw_key(w, "limits");
     jsonw_object_begin(w);

@@ -5,6 +5,7 @@
 #include "control/config.h"
 
 #include "base/log.h"
+#include "control/reach.h"
 #include "control/words.h"
 #include "json/text.h"
 
@@ -237,6 +238,72 @@ static int read_env(struct reader *rd, void *into, json_t *value, const struct j
     return 0;
 }
 
+static int strings_read(struct reader *rd, json_t *value, const struct json_path *here,
+                        int (*check)(const char *text, struct error *err), const char *wanted,
+                        char ***ret)
+{
+    size_t n = json_array_size(value);
+
+    if (!json_is_array(value))
+        return fail_type(rd, here, wanted, value);
+    if (n > CONFIG_LIST_MAX)
+        return fail(rd, here, "has more than %d of them", CONFIG_LIST_MAX);
+    *ret = calloc(n + 1, sizeof(**ret));
+    if (!*ret)
+        return fail_memory(rd);
+    for (size_t i = 0; i < n; i++) {
+        struct json_path step = {.parent = here, .index = i};
+        struct error err = ERROR_NULL;
+        int r = string_read(rd, json_array_get(value, i), &step, &(*ret)[i]);
+
+        if (r < 0)
+            return r;
+        if (check((*ret)[i], &err) < 0) {
+            char quoted[256];
+
+            return fail(rd, &step, "\"%s\" %s",
+                        log_quote(slice_str((*ret)[i]), quoted, sizeof(quoted)), err.text);
+        }
+    }
+    return 0;
+}
+
+static int read_network(struct reader *rd, void *into, json_t *value, const struct json_path *here,
+                        size_t index)
+{
+    static const char wanted[] = "\"host\", \"none\" or an array of \"HOST:PORT\"";
+    struct config_function *f = into;
+
+    if (json_is_array(value)) {
+        if (json_array_size(value) == 0)
+            return fail(rd, here, "is empty; say \"none\"");
+        f->settings.network = NETWORK_LIST;
+        return strings_read(rd, value, here, reach_target_check, wanted, &f->settings.egress);
+    }
+    f->settings.network = network_from_name(slice_str(json_string_value(value)));
+    return f->settings.network < 0 || f->settings.network == NETWORK_LIST
+               ? fail_type(rd, here, wanted, value)
+               : 0;
+}
+
+static int read_reads(struct reader *rd, void *into, json_t *value, const struct json_path *here,
+                      size_t index)
+{
+    struct config_function *f = into;
+
+    return strings_read(rd, value, here, reach_path_check, "an array of absolute paths",
+                        &f->settings.reads);
+}
+
+static int read_writes(struct reader *rd, void *into, json_t *value, const struct json_path *here,
+                       size_t index)
+{
+    struct config_function *f = into;
+
+    return strings_read(rd, value, here, reach_path_check, "an array of absolute paths",
+                        &f->settings.writes);
+}
+
 enum limit_index {
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_INDEX_##field,
 #include "model/limits.tbl.h"
@@ -399,14 +466,17 @@ static const struct key function_keys[] = {
     {"routes", read_function_routes, 0},
     {"isolation", read_isolation, 0},
     {"env", read_env, 0},
+    {"network", read_network, 0},
+    {"reads", read_reads, 0},
+    {"writes", read_writes, 0},
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_KEY(field, key)
 #include "model/limits.tbl.h"
 #undef LIMIT
 };
 
 static const struct key default_keys[] = {
-    {"isolation", read_isolation, 0},
-    {"env", read_env, 0},
+    {"isolation", read_isolation, 0}, {"env", read_env, 0},       {"network", read_network, 0},
+    {"reads", read_reads, 0},         {"writes", read_writes, 0},
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_KEY(field, key)
 #include "model/limits.tbl.h"
 #undef LIMIT
@@ -430,7 +500,7 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
         struct config_function *f = &c->functions[c->n_functions++];
         int r;
 
-        f->runtime = f->settings.isolation = -1;
+        f->runtime = f->settings.isolation = f->settings.network = -1;
         if (!function_name_is_valid(slice_str(name)))
             return fail(rd, &step,
                         "a function's name has letters, digits and \"-_./[]\", at most %d, and no "
@@ -453,7 +523,7 @@ static int read_defaults(struct reader *rd, void *into, json_t *value, const str
                          size_t index)
 {
     struct config *c = into;
-    struct config_function f = {.settings = {.isolation = -1}};
+    struct config_function f = {.settings = {.isolation = -1, .network = -1}};
     int r = object_read(rd, value, here, default_keys, ARRAY_SIZE(default_keys), &f);
 
     c->defaults = f.settings;
@@ -623,15 +693,19 @@ struct config *config_new(void)
     struct config *c = calloc(1, sizeof(*c));
 
     if (c)
-        c->defaults.isolation = -1;
+        c->defaults.isolation = c->defaults.network = -1;
     return c;
 }
 
 static void settings_deinit(struct config_settings *s)
 {
-    for (char **e = s->env; e && *e; e++)
-        free(*e);
-    free(s->env);
+    char **lists[] = {s->env, s->egress, s->reads, s->writes};
+
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        for (char **e = lists[i]; e && *e; e++)
+            free(*e);
+        free(lists[i]);
+    }
 }
 
 static void routes_free(struct config_route *routes, uint32_t n)

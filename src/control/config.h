@@ -9,6 +9,7 @@
 #define CONFIG_FILE      "mayfly.json"
 #define CONFIG_BYTES_MAX (256UL * 1024)
 #define CONFIG_ENV_MAX   512
+#define CONFIG_LIST_MAX  48 /* places in `network`, and paths in `reads` or `writes` */
 
 /* What a function may say, and `defaults` for all functions of the file. */
 struct config_settings {
@@ -16,6 +17,10 @@ struct config_settings {
     uint64_t limits_given; /* bit i: limit_infos[i] was given */
     int isolation;         /* enum isolation, or -1: not given */
     char **env;            /* NAME=value; NULL-terminated; or NULL */
+    int network;           /* enum network, or -1: not given */
+    char **egress;         /* what egress_parse() reads, of NETWORK_LIST; or NULL */
+    char **reads;          /* absolute paths; NULL-terminated; or NULL: not given */
+    char **writes;
 };
 
 struct config_route {

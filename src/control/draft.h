@@ -8,6 +8,7 @@
 #include "control/config.h"
 #include "control/interpreter.h"
 #include "control/project.h"
+#include "control/resolve.h"
 #include "control/tree.h"
 
 /* One folder with its mayfly.json and its api/: the project itself or one that it includes. */
@@ -39,6 +40,7 @@ struct draft {
 struct load {
     const struct project_options *options;
     struct tree_cache *cache;
+    struct resolver *resolver;
     struct error *err;
     struct unit *units[PROJECT_UNITS_MAX];
     uint32_t n_units;

@@ -45,6 +45,8 @@ static int poll_timeout(const struct control *c, uint64_t tick_ns)
 {
     uint64_t now_ns = clock_now_ns(), due_ns = MIN(tick_ns, c->watch.due_ns);
 
+    due_ns = MIN(due_ns, project_due_ns(c->project, now_ns));
+
     if (due_ns == UINT64_MAX)
         return -1;
     return due_ns <= now_ns ? 0 : (int)MIN((due_ns - now_ns) / NS_PER_MS + 1, 60000ULL);
@@ -77,6 +79,8 @@ static int serve_once(struct control *c, int signal_fd)
     if (fds[WATCH].revents)
         watch_read(&c->watch, clock_now_ns());
     if (watch_is_due(&c->watch, clock_now_ns()))
+        c->load_wanted = true;
+    if (project_tick(c->project, clock_now_ns()))
         c->load_wanted = true;
     if (c->load_wanted)
         publish(c);

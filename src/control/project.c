@@ -3,6 +3,7 @@
 #include "control/project.h"
 
 #include "control/draft.h"
+#include "control/reach.h"
 #include "control/words.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 struct project {
     struct project_options options;
     struct tree_cache *cache;
+    struct resolver *resolver;
+    bool renew; /* the next load looks all names up */
     /* Programs of the last snapshot may still be started while the next one is being made known. */
     char (*keys)[sizeof(((struct compile_job *)0)->key)];
     size_t n_keys;
@@ -24,13 +27,15 @@ struct project *project_new(const struct project_options *options)
         return NULL;
     p->options = *options;
     p->cache = tree_cache_new();
-    return p->cache ? p : project_free(p);
+    p->resolver = resolver_new();
+    return p->cache && p->resolver ? p : project_free(p);
 }
 
 struct project *project_free(struct project *p)
 {
     if (p) {
         (void)tree_cache_free(p->cache);
+        (void)resolver_free(p->resolver);
         free(p->keys);
         free(p);
     }
@@ -64,6 +69,7 @@ static int version_make(struct draft *d)
     digest_str(&digest, slice(&d->f.limits, sizeof(d->f.limits)));
     digest_env(&digest, d->unit->config->defaults.env);
     digest_env(&digest, d->config ? d->config->settings.env : NULL);
+    reach_digest(d, &digest);
     digest_str(&digest, slice_str(d->f.broken));
     runtime_digest(d, &digest);
     r = digest_end(&digest, hash);
@@ -112,8 +118,13 @@ static int drafts_build(struct project *p, struct load *l)
         r = runtime_prepare(l, &l->drafts[i]);
     if (r == 0)
         r = compile_run(l->jobs, l->n_jobs, &ctx);
+    if (r == 0)
+        r = reach_resolve(l, p->renew ? 0 : RESOLVE_FRESH_MS);
+    p->renew = p->renew && r < 0;
     for (uint32_t i = 0; i < l->n_drafts && r == 0; i++) {
         r = runtime_finish(&l->drafts[i]);
+        if (r == 0)
+            r = reach_finish(l, &l->drafts[i]);
         if (r == 0)
             r = version_make(&l->drafts[i]);
         if (r == 0)
@@ -264,9 +275,25 @@ static int snapshot_fill(struct load *l, struct snapshot *s)
     return r == -ENOMEM ? error_set(l->err, r, "out of memory") : r;
 }
 
+uint64_t project_due_ns(const struct project *p, uint64_t now_ns)
+{
+    return resolver_due_ns(p->resolver, now_ns);
+}
+
+bool project_tick(struct project *p, uint64_t now_ns)
+{
+    return resolver_tick(p->resolver, now_ns);
+}
+
+void project_renew(struct project *p)
+{
+    p->renew = true;
+}
+
 int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err)
 {
-    struct load l = {.options = &p->options, .cache = p->cache, .err = err};
+    struct load l = {
+        .options = &p->options, .cache = p->cache, .resolver = p->resolver, .err = err};
     struct snapshot *s = snapshot_new();
     int r;
 

@@ -28,5 +28,15 @@ struct project;
 struct project *project_new(const struct project_options *options); /* NULL without memory */
 struct project *project_free(struct project *p);
 
+/* When project_tick() has something to do; UINT64_MAX for never. */
+uint64_t project_due_ns(const struct project *p, uint64_t now_ns);
+
+/* Looks up again the names that functions may reach. Returns whether it is time for a load. */
+bool project_tick(struct project *p, uint64_t now_ns);
+
+/* Names are not looked up again by the next load if that was done a moment ago, unless it is to be
+ * anew. */
+void project_renew(struct project *p);
+
 /* Returns 0, or a negative errno with *err for the author: then *ret is untouched. */
 int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err);

@@ -150,6 +150,8 @@ void publish(struct control *c)
     struct snapshot *s;
     int r;
 
+    if (c->load_forced)
+        project_renew(c->project);
     c->load_wanted = c->load_forced = false;
     /* Folders are watched before they are read: a change in between is seen. */
     if (c->watch.fd >= 0 && watch_scan(&c->watch, c->options.dir, c->options.state, &err) < 0)

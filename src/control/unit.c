@@ -201,6 +201,8 @@ static void settings_apply(struct function *f, const struct config_settings *s)
     }
     if (s->isolation >= 0)
         f->isolation = (enum isolation)s->isolation;
+    if (s->network >= 0)
+        f->network = (enum network)s->network;
 }
 
 /* Fills in what does not depend on the runtime. */

@@ -12,6 +12,12 @@ static const char *const isolation_names[_ISOLATION_MAX] = {
     [ISOLATION_INSTANCE] = "instance",
 };
 
+static const char *const network_names[_NETWORK_MAX] = {
+    [NETWORK_HOST] = "host",
+    [NETWORK_NONE] = "none",
+    [NETWORK_LIST] = "list",
+};
+
 const struct limit_info limit_infos[] = {
 #define LIMIT(field, key_, unit_, min_, max_, dflt_, text_)                                        \
     {.key = (key_),                                                                                \
@@ -56,6 +62,17 @@ const char *isolation_name(enum isolation isolation)
 int isolation_from_name(struct slice name)
 {
     return name_lookup(isolation_names, _ISOLATION_MAX, name);
+}
+
+const char *network_name(enum network network)
+{
+    assert((unsigned)network < _NETWORK_MAX);
+    return network_names[network];
+}
+
+int network_from_name(struct slice name)
+{
+    return name_lookup(network_names, _NETWORK_MAX, name);
 }
 
 void limits_init(struct limits *limits)

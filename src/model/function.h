@@ -38,6 +38,8 @@ const char *runtime_name(enum runtime runtime);
 int runtime_from_name(struct slice name);
 const char *isolation_name(enum isolation isolation);
 int isolation_from_name(struct slice name);
+const char *network_name(enum network network);
+int network_from_name(struct slice name);
 
 enum limit_unit {
     LIMIT_COUNT,
@@ -80,7 +82,9 @@ struct function {
     enum runtime runtime;
     enum isolation isolation;
     enum network network;
-    char **egress; /* "ADDR:PORT", numeric, of NETWORK_LIST; NULL-terminated */
+    /* Rules (model/egress.h), numeric; NULL-terminated. Of NETWORK_LIST all that it may reach; of
+     * NETWORK_HOST the resolvers among the addresses that are refused otherwise. */
+    char **egress;
     char **reads; /* absolute paths of the host that it may read beside its code; NULL-terminated */
     char **writes; /* and those it may write */
     struct limits limits;

@@ -4,6 +4,8 @@
 
 #include "model/snapshot.h"
 
+#include "model/egress.h"
+
 #include <errno.h>
 
 #define SNAPSHOT_MAGIC 0x3253464dU /* "MFS2" */
@@ -227,6 +229,18 @@ static bool are_absolute(char *const *paths)
     return true;
 }
 
+static bool are_rules(char *const *rules)
+{
+    for (; *rules; rules++) {
+        struct egress_rule rule;
+        struct slice name;
+
+        if (egress_parse(slice_str(*rules), &rule, &name, NULL) < 0 || name.len > 0)
+            return false;
+    }
+    return true;
+}
+
 static void get_function(struct reader *r, struct function *f)
 {
     f->name = get_str(r);
@@ -250,7 +264,7 @@ static void get_function(struct reader *r, struct function *f)
     if (!function_name_is_valid(slice_str(f->name)) || f->code_dir[0] != '/' ||
         (!f->broken && (!f->argv[0] || f->argv[0][0] != '/')))
         r->u.bad = true;
-    if (!are_absolute(f->reads) || !are_absolute(f->writes))
+    if (!are_absolute(f->reads) || !are_absolute(f->writes) || !are_rules(f->egress))
         r->u.bad = true;
     for (char **e = f->env; *e; e++)
         r->u.bad = r->u.bad || !strchr(*e, '=') || **e == '=';

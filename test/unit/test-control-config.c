@@ -107,10 +107,55 @@ static const struct {
     {"{\"include\": [{\"path\": \"c\", \"prefx\": \"/c\"}]}",
      "mayfly.json:1: include[0]: unknown key \"prefx\"; did you mean \"prefix\"?"},
     {"{\"defaults\": {\n\"handler\": \"x\"}}",
-     "mayfly.json:2: defaults: unknown key \"handler\"; known are isolation, env, timeout, memory, "
-     "concurrency, queue, queue_timeout, rate, burst, standby, standby_idle, zygote_idle, "
+     "mayfly.json:2: defaults: unknown key \"handler\"; known are isolation, env, network, reads, "
+     "writes, timeout, memory, concurrency, queue, queue_timeout, rate, burst, standby, "
+     "standby_idle, zygote_idle, "
      "init_timeout, body, "
      "response, cpu, cpu_time, processes, files, file_size, tmp, tmp_files, log"},
+    {"{\"functions\": {\"a\": {\n\"network\": \"nothing\"}}}",
+     "mayfly.json:2: functions.a.network: must be \"host\", \"none\" or an array of \"HOST:PORT\", "
+     "not \"nothing\""},
+    {"{\"functions\": {\"a\": {\n\"network\": \"list\"}}}",
+     "mayfly.json:2: functions.a.network: must be \"host\", \"none\" or an array of \"HOST:PORT\", "
+     "not \"list\""},
+    {"{\"defaults\": {\"network\": false}}", "mayfly.json:1: defaults.network: must be \"host\", "
+                                             "\"none\" or an array of \"HOST:PORT\", not "
+                                             "false"},
+    {"{\"functions\": {\"a\": {\"network\": []}}}",
+     "mayfly.json:1: functions.a.network: is empty; say \"none\""},
+    {"{\"functions\": {\"a\": {\"network\": [\"db:1\",\n 5]}}}",
+     "mayfly.json:2: functions.a.network[1]: must be a string, not 5"},
+    {"{\"functions\": {\"a\": {\"network\": [\"db:1\",\n \"db\"]}}}",
+     "mayfly.json:2: functions.a.network[1]: \"db\" has no port; add \":443\", or \":*\" for any"},
+    {"{\"functions\": {\"a\": {\"network\": [\"169.254.169.254:80\"]}}}",
+     "mayfly.json:1: functions.a.network[0]: \"169.254.169.254:80\" is where machines get their "
+     "credentials; no function may reach it"},
+    {"{\"functions\": {\"a\": {\"network\": [\"[::ffff:169.254.169.254]:*\"]}}}",
+     "mayfly.json:1: functions.a.network[0]: \"[::ffff:169.254.169.254]:*\" is where machines get "
+     "their credentials; no function may reach it"},
+    {"{\"functions\": {\"a\": {\"reads\": \"/srv\"}}}",
+     "mayfly.json:1: functions.a.reads: must be an array of absolute paths, not \"/srv\""},
+    {"{\"functions\": {\"a\": {\"reads\": [\n\"data\"]}}}",
+     "mayfly.json:2: functions.a.reads[0]: \"data\" must be an absolute path"},
+    {"{\"functions\": {\"a\": {\"writes\": [\"/\"]}}}",
+     "mayfly.json:1: functions.a.writes[0]: \"/\" is the whole machine; name what is needed"},
+    {"{\"functions\": {\"a\": {\"writes\": [\"/srv/../etc\"]}}}",
+     "mayfly.json:1: functions.a.writes[0]: \"/srv/../etc\" must be plain: no \".\", \"..\" or "
+     "\"//\" in it, no '/' at its end"},
+    {"{\"functions\": {\"a\": {\"reads\": [\"/etc\"]}}}",
+     "mayfly.json:1: functions.a.reads[0]: \"/etc\" cannot be had: name the files in it that are "
+     "needed"},
+    {"{\"functions\": {\"a\": {\"reads\": [\"/proc/1\"]}}}",
+     "mayfly.json:1: functions.a.reads[0]: \"/proc/1\" cannot be had: a function has a /proc of "
+     "its "
+     "own"},
+    {"{\"defaults\": {\"reads\": [\"/sys\"]}}",
+     "mayfly.json:1: defaults.reads[0]: \"/sys\" cannot be had: it is the kernel's"},
+    {"{\"defaults\": {\"reads\": [\"/dev\"]}}",
+     "mayfly.json:1: defaults.reads[0]: \"/dev\" cannot be had: a function has a /dev of its own"},
+    {"{\"defaults\": {\"reads\": [\"/run\"]}}",
+     "mayfly.json:1: defaults.reads[0]: \"/run\" cannot be had: it contains /run/mayfly, and it is "
+     "mayfly's own"},
     {"{\"python\": 3}", "mayfly.json:1: python: must be a string, not 3"},
     {"{\"$schema\": 3}", "mayfly.json:1: $schema: must be a string, not 3"},
     {"{\"a\x1b[31m\": 3}", "mayfly.json:1:3: control character 0x1b near '\"a'; look for a comma, "
@@ -139,12 +184,15 @@ static void everything_that_may_be_said_is_understood(void **state)
 {
     static const char text[] =
         "{\"$schema\": \"x\", \"python\": \"python3.11\",\n"
-        " \"defaults\": {\"timeout\": 1.5, \"env\": {\"A\": \"1\"}},\n"
+        " \"defaults\": {\"timeout\": 1.5, \"env\": {\"A\": \"1\"},\n"
+        "  \"network\": [\"db.example:5432\", \"10.0.0.0/8:*\"]},\n"
         " \"functions\": {\n"
         "  \"f\": {\"handler\": \"dir/file.name\", \"runtime\": \"native\", \"memory\": 64,\n"
         "        \"isolation\": \"instance\", \"standby\": 0, \"rate\": 0, \"env\": {},\n"
         "        \"routes\": [\"GET /f\",\n\"/f/*\"]},\n"
-        "  \"api/[id]\": {\"timeout\": 2}},\n"
+        "  \"api/[id]\": {\"timeout\": 2, \"network\": \"none\", \"reads\": [\"/srv/a\", "
+        "\"/etc/ssl\"],\n"
+        "    \"writes\": [\"/srv/b\"]}},\n"
         " \"routes\": {\"/n\": \"f\",\n \"POST /p\": \"builtin:active_processes\"},\n"
         " \"include\": [\"a/b/\", {\"path\": \"c\", \"prefix\": \"/c/[x]\"}]}";
     struct error err = ERROR_NULL;
@@ -157,21 +205,29 @@ static void everything_that_may_be_said_is_understood(void **state)
     assert_int_equal(c->defaults.limits_given, 1);
     assert_int_equal(c->defaults.isolation, -1);
     assert_string_equal(c->defaults.env[0], "A=1");
+    assert_int_equal(c->defaults.network, NETWORK_LIST);
+    assert_string_equal(c->defaults.egress[1], "10.0.0.0/8:*");
+    assert_null(c->defaults.egress[2]);
+    assert_int_equal(c->functions[0].settings.network, -1);
+    assert_null(c->functions[0].settings.reads);
+    assert_int_equal(c->functions[1].settings.network, NETWORK_NONE);
+    assert_string_equal(c->functions[1].settings.reads[1], "/etc/ssl");
+    assert_string_equal(c->functions[1].settings.writes[0], "/srv/b");
     assert_int_equal(c->n_functions, 2);
     assert_string_equal(c->functions[0].handler, "dir/file.name");
     assert_int_equal(c->functions[0].runtime, RUNTIME_NATIVE);
     assert_int_equal(c->functions[0].settings.isolation, ISOLATION_INSTANCE);
     assert_int_equal(c->functions[0].settings.limits.memory_bytes, 64 * MIB);
-    assert_int_equal(c->functions[0].line, 4);
+    assert_int_equal(c->functions[0].line, 5);
     assert_int_equal(c->functions[0].n_routes, 2);
     assert_string_equal(c->functions[0].routes[0].method, "GET");
     assert_string_equal(c->functions[0].routes[1].pattern, "/f/*");
-    assert_int_equal(c->functions[0].routes[1].line, 7);
+    assert_int_equal(c->functions[0].routes[1].line, 8);
     assert_null(c->functions[1].handler);
     assert_int_equal(c->n_routes, 2);
     assert_string_equal(c->routes[0].function, "f");
     assert_int_equal(c->routes[1].builtin, BUILTIN_ACTIVE_PROCESSES);
-    assert_int_equal(c->routes[1].line, 10);
+    assert_int_equal(c->routes[1].line, 12);
     assert_string_equal(c->includes[0].path, "a/b");
     assert_string_equal(c->includes[0].prefix, "");
     assert_string_equal(c->includes[1].prefix, "/c/[x]");
