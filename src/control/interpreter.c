@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define ANSWER_MAX        16384
+#define TRIES_MAX         3
 #define ANSWER_TIMEOUT_NS (10 * NS_PER_S)
 #define QUESTION                                                                                   \
     "import sys\n"                                                                                 \
@@ -115,7 +116,9 @@ static int ask(const char *path, struct buf *b)
             (void)kill(-pid, SIGKILL); /* not reaped yet: the number is still its own */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
         }
-        if (r == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+        if (r == 0 && WIFSIGNALED(status))
+            r = -EINTR; /* somebody killed it: that says nothing of the interpreter */
+        else if (r == 0 && WEXITSTATUS(status) != 0)
             r = -ENOEXEC;
     }
     fd_close(out[0]);
@@ -158,14 +161,19 @@ static int take_answer(struct buf *b, struct interpreter *ret)
 int interpreter_ask_python(const char *path, struct interpreter *ret, struct error *err)
 {
     struct buf b = BUF_INIT(ANSWER_MAX);
-    int r;
+    int r = 0;
 
     *ret = (struct interpreter){.program = NULL};
     if (is_of_the_system(path)) {
         ret->program = slice_dup(slice_str(path));
         return ret->program ? 0 : -ENOMEM;
     }
-    r = ask(path, &b);
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        buf_clear(&b);
+        r = ask(path, &b);
+        if (r != -EINTR)
+            break;
+    }
     r = r < 0 ? r : take_answer(&b, ret);
     buf_deinit(&b);
     if (r < 0) {

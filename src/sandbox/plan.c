@@ -34,7 +34,8 @@ static const struct {
                               CLONE_NEWCGROUP,
                       .zygote = CLONE_NEWUSER | CLONE_NEWNS,
                       .worker = CLONE_NEWPID,
-                      .capabilities = CAP(CAP_SYS_ADMIN) | CAP(CAP_SETUID) | CAP(CAP_SETGID),
+                      .capabilities =
+                          CAP(CAP_SYS_ADMIN) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_KILL),
                       .ids = true},
     [SANDBOX_USER] = {.init = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
                               CLONE_NEWUTS | CLONE_NEWCGROUP,

@@ -60,7 +60,7 @@ static void a_plan_says_what_its_profile_does(void **state)
     static const char *const texts[_SANDBOX_PROFILE_MAX] = {
         [SANDBOX_ROOT] =
             "profile=root\ninit_namespaces=0x2e020000\nzygote_namespaces=0x10020000\n"
-            "worker_namespaces=0x20020000\nzygote_capabilities=0x2000c0\nuid=1000\ngid=100\n"
+            "worker_namespaces=0x20020000\nzygote_capabilities=0x2000e0\nuid=1000\ngid=100\n"
             "ids_first=1879244800\ntmp_bytes=67108864\ntmp_inodes=4096\n" LIMITS_TEXT
             "own_root=1\nfilter=1\nlandlock=1\nworker.tmp_bytes=67108864\n"
             "worker.tmp_inodes=4096\nworker.slot_uid=2\nworker.drop_capabilities=1\n"
