@@ -27,7 +27,7 @@ MAY_USE = {
     "supervisor": CORE + ["os", "cgroup", "loop", "model", "wire", "sandbox"],
     "gateway": CORE + ["os", "http", "json", "loop", "model", "wire"],
     "control": CORE + ["os", "http", "json", "loop", "model", "wire", "store", "secrets"],
-    "cli": CORE + ["os", "cgroup", "http", "json", "model", "secrets"],
+    "cli": CORE + ["os", "cgroup", "http", "json", "model", "sandbox", "secrets"],
 }
 # Single files that stand apart, in a library of their own, and may use more.
 APART = {

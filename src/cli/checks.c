@@ -5,19 +5,17 @@
 #include "cli/doctor.h"
 
 #include "base/clock.h"
-#include "os/clone.h"
 #include "os/fd.h"
+#include "os/pidref.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -61,69 +59,6 @@ static enum health check_kernel(const struct check *check, char detail[static DO
     }
     SAY("Linux %.100s", name.release);
     return is_at_least(check, name.release) ? HEALTH_OK : HEALTH_BROKEN;
-}
-
-/* Runs in a child that has its own user namespace: is it root there, and of use? */
-static int try_namespaces(void *ctx)
-{
-    (void)ctx;
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-        return errno;
-    }
-    return 0;
-}
-
-static int try_nothing(void *ctx)
-{
-    (void)ctx;
-    return 0;
-}
-
-/* Runs f in a child with these namespaces. Returns 0, the errno that f returned, or that of the
- * clone. */
-static int in_child(uint64_t flags, int (*f)(void *ctx))
-{
-    struct pidref child = PIDREF_NULL;
-    int status = 0;
-    int r;
-
-    r = os_clone(flags, &child);
-    if (r == 0) {
-        _exit(f(NULL));
-    }
-    if (r < 0) {
-        return -r;
-    }
-    while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    pidref_done(&child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
-}
-
-static enum health check_user_namespace(const struct check *check,
-                                        char detail[static DOCTOR_DETAIL_MAX])
-{
-    int e = in_child(CLONE_NEWUSER, try_namespaces);
-
-    if (e == 0) {
-        SAY("made one, and a mount namespace in it");
-        return HEALTH_OK;
-    }
-    SAY("%s", strerror(e));
-    return geteuid() == 0 ? HEALTH_WARN : HEALTH_BROKEN; /* root can do without */
-}
-
-static enum health check_pid_namespace(const struct check *check,
-                                       char detail[static DOCTOR_DETAIL_MAX])
-{
-    int e = in_child(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER), try_nothing);
-
-    if (e == 0) {
-        SAY("made one");
-        return HEALTH_OK;
-    }
-    SAY("%s", strerror(e));
-    return HEALTH_WARN;
 }
 
 static enum health check_cgroup(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
@@ -284,12 +219,6 @@ static enum health check_program(const struct check *check, char detail[static D
 const struct check doctor_checks[] = {
     {"kernel", "pidfds, clone3, close_range", "a kernel of 5.10 or newer is needed", check_kernel,
      .major = 5, .minor = 10},
-    {"user namespaces", "a daemon that is not root confines its functions with them",
-     "as root: sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000, or run "
-     "the daemon as root",
-     check_user_namespace},
-    {"pid namespaces", "nothing that a request starts outlives it", "allow user namespaces",
-     check_pid_namespace},
     {"cgroups", "limits on memory and processes of each function",
      "run the daemon as root, or by systemd with Delegate=yes; else only rlimits hold",
      check_cgroup},

@@ -47,6 +47,7 @@ static const struct cli_option dev_options[] = {OPTIONS_SERVE, OPTION_END};
 static const struct cli_option serve_options[] = {
     OPTIONS_SERVE,
     {"state", 's', "DIR", "where the daemon keeps its state", NULL},
+    {"allow-degraded", 0, NULL, "serve though layers of the sandbox are missing", NULL},
     OPTION_END,
 };
 
@@ -107,6 +108,8 @@ const struct cli_command cli_commands[] = {
      "ADDR:PORT may be a port alone (on 127.0.0.1), or :PORT (on all addresses).\n"
      "--env NAME hands on a variable that mayfly itself has. What a function says\n"
      "in mayfly.json goes before.\n"
+     "Where a layer of the sandbox is missing it does not start, unless\n"
+     "--allow-degraded is given; `mayfly doctor` tells what is missing and why.\n"
      "TIME is seconds, or 250ms, 30s, 5m, 1h. BYTES may end in K, M or G.\n",
      serve_options, command_serve},
     {"invoke", "NAME", 1, 1, "call a function",
@@ -135,8 +138,9 @@ const struct cli_command cli_commands[] = {
      "systemd's credentials ($CREDENTIALS_DIRECTORY).\n",
      secret_options, command_secret, .actions = "set ls rm"},
     {"doctor", "", 0, 0, "show what this machine offers",
-     "Tries what mayfly needs of the kernel and looks for the tools of each\n"
-     "language. Exits with 1 if something is missing without which it cannot run.\n",
+     "Tries what mayfly needs of the kernel, each layer of the sandbox that this\n"
+     "user's functions get, and the tools of each language. Exits with 1 if\n"
+     "`mayfly serve` would not start.\n",
      no_options, command_doctor},
     {"completion", "SHELL", 1, 1, "print completions for bash, zsh or fish",
      "Prints a script for the shell: bash, zsh or fish. To have it in each shell:\n"

@@ -255,6 +255,9 @@ static enum cli_exit serve(struct cli *cli, bool dev)
         add(&s, "--dev", NULL);
         add(&s, "--state-temporary", NULL);
     }
+    if (cli_flag(cli, "allow-degraded")) {
+        add(&s, "--allow-degraded", NULL);
+    }
     if (cli->color_out) {
         add(&s, "--color", NULL);
     }

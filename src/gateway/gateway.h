@@ -74,6 +74,8 @@ struct gateway {
     struct loop_io listen_io, local_io;
     struct loop_timer accept_pause; /* out of descriptors */
     struct served *served;          /* NULL before the first snapshot */
+    char *sandbox;                  /* JSON of how functions are confined; NULL before it is told */
+    bool degraded;                  /* layers of it are missing */
     struct list clients;
     uint32_t n_clients;
     struct list pools;

@@ -102,6 +102,11 @@ static void on_supervisor_message(struct gateway *g, struct wire_message *m)
     case WIRE_SNAPSHOT:
         on_snapshot(g, m->fds[0]);
         break;
+    case WIRE_SANDBOX:
+        free(g->sandbox);
+        g->sandbox = slice_dup(m->sandbox.json);
+        g->degraded = m->sandbox.missing > 0;
+        break;
     case WIRE_CONTROL_LINK:
         on_control_link(g, take_fd(&m->fds[0]));
         break;

@@ -175,12 +175,13 @@ static int make_dev(const struct sandbox_plan *p, struct error *err)
     return 0;
 }
 
-/* Of its own processes only, and of them only those that the reader may trace. */
+/* Of its own processes only, and of them only those that the reader may trace: "invisible" would
+ * make an exception for group 0, which a root user's own user namespace has. */
 static int make_proc(struct error *err)
 {
     TRY("/proc", mount_place("/proc", false));
     TRY("mount /proc", mount_new("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                                 "subset=pid,hidepid=invisible"));
+                                 "subset=pid,hidepid=ptraceable"));
     return 0;
 }
 

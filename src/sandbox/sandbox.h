@@ -25,7 +25,7 @@
 #define SANDBOX_PROGRAM "/run/mayfly/program" /* a compiled function */
 #define SANDBOX_OTHER   "/run/mayfly/path"    /* and a number: a path that cannot keep its place */
 
-/* What the supervisor may do, found out once at its start. */
+/* What the supervisor may do, found out once at its start (layers.h). */
 enum sandbox_profile {
     SANDBOX_ROOT,     /* everything, with user ids of its own for each version and worker */
     SANDBOX_USER,     /* the same by one user without privileges, in a user namespace of one id */
@@ -34,11 +34,6 @@ enum sandbox_profile {
 };
 
 const char *sandbox_profile_name(enum sandbox_profile profile);
-
-/* Tries out in children what the kernel allows: the best profile that can be entered as a whole.
- * *why tells why a better one cannot; it is empty for the best. init_fd is as for sandbox_enter().
- * MAYFLY_SANDBOX=user or =degraded asks for less. */
-enum sandbox_profile sandbox_probe(int init_fd, struct error *why);
 
 /* ---- worker ---- */
 

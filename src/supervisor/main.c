@@ -73,6 +73,16 @@ static void enter_stopping(struct supervisor *s)
     (void)loop_timer_after(s->loop, &s->deadline, STOP_TIMEOUT_NS, on_deadline);
 }
 
+static void log_ready(const struct supervisor *s)
+{
+    char names[LAYER_NAMES_MAX];
+    bool whole = sandbox_report_missing(&s->sandbox) == 0;
+
+    log_info("ready", "listen=%s project=%s sandbox=%s%s%s", s->address, s->options.project,
+             sandbox_profile_name(s->profile), whole ? "" : " missing=",
+             sandbox_report_names(&s->sandbox, ",", names, sizeof(names)));
+}
+
 void supervisor_move(struct supervisor *s, enum supervisor_state to)
 {
     struct wire_message drain = {.type = WIRE_DRAIN};
@@ -83,8 +93,7 @@ void supervisor_move(struct supervisor *s, enum supervisor_state to)
     case SUPERVISOR_RUNNING:
         if (write_listen_file(s) < 0)
             log_warning("state.listen", "cannot write %s/listen", s->options.state_dir);
-        log_info("ready", "listen=%s project=%s sandbox=%s", s->address, s->options.project,
-                 sandbox_profile_name(s->profile));
+        log_ready(s);
         break;
     case SUPERVISOR_DRAINING:
         s->listen_fd = fd_close(s->listen_fd); /* who connects now is told so, not kept waiting */
@@ -191,6 +200,7 @@ enum option_id {
     OPTION_WRITE_TIMEOUT,
     OPTION_DRAIN_TIMEOUT,
     OPTION_ENV,
+    OPTION_ALLOW_DEGRADED,
     OPTION_DEV,
     OPTION_COLOR,
     OPTION_STATE_TEMPORARY,
@@ -213,6 +223,7 @@ static const struct option long_options[] = {
     {"write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT},
     {"drain-timeout", required_argument, NULL, OPTION_DRAIN_TIMEOUT},
     {"env", required_argument, NULL, OPTION_ENV},
+    {"allow-degraded", no_argument, NULL, OPTION_ALLOW_DEGRADED},
     {"dev", no_argument, NULL, OPTION_DEV},
     {"color", no_argument, NULL, OPTION_COLOR},
     {"state-temporary", no_argument, NULL, OPTION_STATE_TEMPORARY},
@@ -259,7 +270,8 @@ static int parse_options(int argc, char **argv, struct options *o)
         [OPTION_BODY_TIMEOUT] = &o->body_timeout,
         [OPTION_WRITE_TIMEOUT] = &o->write_timeout,
     };
-    bool *flags[_OPTION_MAX] = {[OPTION_DEV] = &o->dev,
+    bool *flags[_OPTION_MAX] = {[OPTION_ALLOW_DEGRADED] = &o->allow_degraded,
+                                [OPTION_DEV] = &o->dev,
                                 [OPTION_COLOR] = &o->color,
                                 [OPTION_STATE_TEMPORARY] = &o->state_temporary};
     size_t n_env = 0;
@@ -320,19 +332,36 @@ static int open_listeners(struct supervisor *s, struct error *err)
     return asprintf(&s->url, "http://%s", s->address) < 0 ? -ENOMEM : 0;
 }
 
+/* A layer that is missing is never passed over in silence. */
+static int judge_sandbox(const struct supervisor *s, struct error *err)
+{
+    char names[LAYER_NAMES_MAX];
+
+    if (sandbox_report_missing(&s->sandbox) == 0)
+        return 0;
+    sandbox_report_names(&s->sandbox, ", ", names, sizeof(names));
+    if (!s->options.allow_degraded && !s->options.dev)
+        return error_set(
+            err, -EPERM,
+            "layers of the sandbox are missing here: %s; `mayfly doctor` tells why and "
+            "what to do, --allow-degraded serves without them",
+            names);
+    log_warning("sandbox.degraded", "functions are confined without: %s (see `mayfly doctor`)",
+                names);
+    return 0;
+}
+
 static int probe_sandbox(struct supervisor *s, struct error *err)
 {
     char path[PATH_MAX];
-    struct error why;
 
     (void)snprintf(path, sizeof(path), "%s/mayfly-init", s->options.libexec);
     s->init_fd = open(path, O_PATH | O_CLOEXEC);
     if (s->init_fd < 0)
         return error_set_errno(err, -errno, "cannot open %s", path);
-    s->profile = sandbox_probe(s->init_fd, &why);
-    if (s->profile == SANDBOX_DEGRADED)
-        log_warning("sandbox.degraded", "functions are not confined here: %s", why.text);
-    return 0;
+    sandbox_probe(s->init_fd, &s->sandbox);
+    s->profile = s->sandbox.profile;
+    return judge_sandbox(s, err);
 }
 
 static int start(struct supervisor *s, struct error *err)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define ARGV_MAX             24
+#define SANDBOX_JSON_MAX     16384
 #define QUICK_DEATH_NS       (2 * NS_PER_S) /* a life shorter than this counts as one */
 #define QUICK_DEATHS_MAX     5              /* in a row, before anything was ever served: give up */
 #define RESTART_DELAY_NS     (50 * NS_PER_MS)
@@ -246,8 +247,24 @@ static void send_snapshot(struct supervisor *s)
         peer_send(&s->gateway, &m);
 }
 
+static void send_sandbox(struct supervisor *s)
+{
+    struct wire_message m = {.type = WIRE_SANDBOX};
+    struct buf json = BUF_INIT(SANDBOX_JSON_MAX);
+
+    if (sandbox_report_json(&s->sandbox, &json) < 0) {
+        peer_fault(&s->gateway, "cannot be told of the sandbox"); /* its successor is */
+    } else {
+        m.sandbox.missing = sandbox_report_missing(&s->sandbox);
+        m.sandbox.json = buf_slice(&json);
+        peer_send(&s->gateway, &m);
+    }
+    buf_deinit(&json);
+}
+
 static void on_gateway_started(struct supervisor *s)
 {
+    send_sandbox(s);
     send_snapshot(s);
     zygotes_introduce(s);
     peers_introduce(s);

@@ -12,7 +12,7 @@
 #include "loop/loop.h"
 #include "model/snapshot.h"
 #include "os/pidref.h"
-#include "sandbox/sandbox.h"
+#include "sandbox/layers.h"
 #include "wire/wire.h"
 
 enum supervisor_state {
@@ -38,7 +38,8 @@ struct options {
     const char *body_timeout;
     const char *write_timeout;
     uint64_t drain_timeout_ms;
-    char **env; /* NAME=value for every function, NULL-terminated; owned */
+    char **env;          /* NAME=value for every function, NULL-terminated; owned */
+    bool allow_degraded; /* start although layers of the sandbox are missing */
     bool dev;
     bool color;
     bool state_temporary;
@@ -90,10 +91,11 @@ struct supervisor {
     struct options options;
     enum supervisor_state state;
     struct loop *loop;
-    enum sandbox_profile profile;
-    int init_fd;   /* mayfly-init, the program */
-    int listen_fd; /* HTTP */
-    int local_fd;  /* STATE/mayfly.sock */
+    struct sandbox_report sandbox;
+    enum sandbox_profile profile; /* the same as sandbox.profile */
+    int init_fd;                  /* mayfly-init, the program */
+    int listen_fd;                /* HTTP */
+    int local_fd;                 /* STATE/mayfly.sock */
     char address[64];
     char *url;
     int snapshot_fd; /* the last good one, as control published it */

@@ -7,6 +7,7 @@
 
 /* ---- supervisor and gateway ---- */
 MSG(SNAPSHOT, snapshot, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: sealed memfd, model/snapshot.h */
+MSG(SANDBOX, sandbox, SUPERVISOR, GATEWAY, 0, F(u32, missing) F(str, json)) /* for /healthz */
 MSG(CONTROL_LINK, control_link, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: a channel to control */
 MSG(ZYGOTE_STARTED, zygote_started, SUPERVISOR, GATEWAY, 2, /* fds: channel, its stdout+stderr */
     F(u64, zygote) F(u64, pid) F(str, function) F(str, version))

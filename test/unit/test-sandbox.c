@@ -2,7 +2,7 @@
 
 #include "os/clone.h"
 #include "os/fd.h"
-#include "sandbox/sandbox.h"
+#include "sandbox/layers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -188,12 +188,38 @@ static int open_init(void)
 
 static void less_can_be_asked_for(void **state)
 {
-    struct error why;
+    struct sandbox_report report;
+    char names[LAYER_NAMES_MAX];
 
     assert_int_equal(setenv("MAYFLY_SANDBOX", "degraded", 1), 0);
-    assert_int_equal(sandbox_probe(-1, &why), SANDBOX_DEGRADED);
-    assert_string_equal(why.text, "MAYFLY_SANDBOX asks for less");
+    sandbox_probe(-1, &report);
     assert_int_equal(unsetenv("MAYFLY_SANDBOX"), 0);
+    assert_int_equal(report.profile, SANDBOX_DEGRADED);
+    assert_int_equal(report.layers[LAYER_OWN_ROOT].state, LAYER_OFF);
+    assert_string_equal(report.layers[LAYER_OWN_ROOT].reason, "MAYFLY_SANDBOX asks for less");
+    assert_int_equal(report.layers[LAYER_UID_RANGE].state,
+                     geteuid() == 0 ? LAYER_OFF : LAYER_ABSENT);
+    assert_int_equal(sandbox_report_missing(&report), _LAYER_MAX - (geteuid() == 0 ? 0 : 1));
+    sandbox_report_names(&report, ",", names, sizeof(names));
+    assert_memory_equal(names, "user-namespace,own-root,", 24);
+}
+
+static void a_report_is_json(void **state)
+{
+    struct sandbox_report report = {.wanted = SANDBOX_ROOT, .profile = SANDBOX_USER};
+    struct buf b = BUF_INIT(16384);
+    char text[16384];
+
+    report.layers[LAYER_UID_RANGE].state = LAYER_OFF;
+    strcpy(report.layers[LAYER_UID_RANGE].reason, "\"quoted\"");
+    assert_int_equal(sandbox_report_missing(&report), 1);
+    assert_int_equal(sandbox_report_json(&report, &b), 0);
+    (void)snprintf(text, sizeof(text), "%.*s", (int)buf_len(&b), buf_slice(&b).base);
+    assert_non_null(
+        strstr(text, "{\"profile\": \"user\", \"layers\": {\"user-namespace\": \"on\""));
+    assert_non_null(strstr(text, "\"uid-range\": \"off\""));
+    assert_non_null(strstr(text, "\"missing\": {\"uid-range\": \"\\\"quoted\\\"\"}}"));
+    buf_deinit(&b);
 }
 
 /* In the zygote: 0 if it is confined as the plan says, else the number of what is not. */
@@ -226,13 +252,17 @@ static void the_profile_that_is_probed_can_be_entered(void **state)
     struct pidref child = PIDREF_NULL;
     struct sandbox_plan plan;
     siginfo_t info = {0};
-    struct error why;
+    struct sandbox_report report;
+    char names[LAYER_NAMES_MAX];
     int r;
 
     unsetenv("MAYFLY_SANDBOX");
-    request.profile = sandbox_probe(init_fd, &why);
-    print_message("# sandbox profile here: %s %s\n", sandbox_profile_name(request.profile),
-                  why.text);
+    sandbox_probe(init_fd, &report);
+    request.profile = report.profile;
+    print_message("# sandbox profile here: %s, missing: %s\n", sandbox_profile_name(report.profile),
+                  sandbox_report_names(&report, ", ", names, sizeof(names)));
+    for (enum sandbox_layer i = 0; i < _LAYER_MAX && report.profile == report.wanted; i++)
+        assert_int_not_equal(report.layers[i].state, LAYER_OFF);
     sandbox_plan_build(&request, &plan);
     r = os_clone(plan.init_namespaces, &child);
     if (r == 0)
@@ -254,6 +284,7 @@ int main(void)
         cmocka_unit_test(a_workers_part_travels_whole),
         cmocka_unit_test(every_profile_has_a_name),
         cmocka_unit_test(less_can_be_asked_for),
+        cmocka_unit_test(a_report_is_json),
         cmocka_unit_test(the_profile_that_is_probed_can_be_entered),
     };
 
