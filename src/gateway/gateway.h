@@ -27,12 +27,14 @@
 #define LINGER_BYTES_MAX 65536
 #define STACK_GRACE_NS   (250 * NS_PER_MS) /* between asking for the stack and killing */
 #define END_GRACE_NS     (100 * NS_PER_MS) /* between the answer's end and killing */
+#define WATCHDOG_NS      (10 * NS_PER_MS)  /* that the loop may be late with killing */
 
 struct gateway;
 struct client;
 struct pool;
 struct worker;
 struct invocation;
+struct watchdog;
 
 struct settings {
     struct http_limits http;
@@ -84,6 +86,8 @@ struct gateway {
     struct list waiting; /* pools whose queue waits for the machine's ceiling */
     struct slots workers;
     uint32_t n_workers;
+    struct watchdog *watchdog;
+    bool watchdog_realtime;
     struct cpu_meter cpu;
     bool draining;
     struct journal journal;

@@ -138,15 +138,22 @@ static void on_queue_timeout(struct loop_timer *t)
                     "no worker became free within the function's queue_timeout");
 }
 
-static void on_deadline(struct loop_timer *t)
+static void note_timeout(struct invocation *inv)
 {
-    struct invocation *inv = container_of(t, struct invocation, timer);
     char text[64];
 
     (void)snprintf(text, sizeof(text), "Timeout after %.2f s",
                    (double)inv->pool->function->limits.timeout_ms / 1000);
     inv->outcome = OUTCOME_TIMEOUT;
     inv->error = strdup(text);
+    inv->status = inv->head_sent ? inv->status : 504;
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+    struct invocation *inv = container_of(t, struct invocation, timer);
+
+    note_timeout(inv);
     invocation_move(inv, INVOCATION_EXPIRING);
 }
 
@@ -234,7 +241,6 @@ void invocation_move(struct invocation *inv, enum invocation_state to)
                             on_deadline);
         break;
     case INVOCATION_EXPIRING:
-        inv->status = inv->head_sent ? inv->status : 504;
         worker_kill(inv->worker, SIGQUIT);
         (void)loop_timer_after(loop, &inv->timer, STACK_GRACE_NS, on_stack_grace);
         break;
@@ -383,7 +389,16 @@ void invocation_assign(struct invocation *inv, struct worker *w)
     }
     http_parser_next(&w->parser);
     w->parser.head_request = strcmp(inv->method, "HEAD") == 0;
+    invocation_watch(inv);
     worker_pump_out(w);
+}
+
+void invocation_watch(struct invocation *inv)
+{
+    /* It stays on watch until its process has ended, whatever becomes of the invocation. */
+    worker_watch(inv->worker, inv->assigned_ns +
+                                  inv->pool->function->limits.timeout_ms * NS_PER_MS +
+                                  STACK_GRACE_NS + WATCHDOG_NS);
 }
 
 void invocation_on_head(struct invocation *inv, const struct http_head *head)
@@ -440,7 +455,9 @@ void invocation_on_end(struct invocation *inv)
 
 void invocation_on_worker_lost(struct invocation *inv, const char *why)
 {
-    if (inv->state == INVOCATION_EXPIRING)
+    if (!is_over(inv) && inv->state != INVOCATION_EXPIRING && worker_was_overdue(inv->worker))
+        note_timeout(inv); /* before this loop's turn came */
+    if (inv->outcome == OUTCOME_TIMEOUT && !is_over(inv))
         invocation_move(inv, INVOCATION_ENDING);
     else
         invocation_fail(inv, OUTCOME_CRASH, 502, why);

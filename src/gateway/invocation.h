@@ -85,6 +85,7 @@ void invocation_hand_over(struct invocation *inv, struct pool *pool);
 
 /* What happens at the worker. */
 void invocation_assign(struct invocation *inv, struct worker *w);
+void invocation_watch(struct invocation *inv); /* its worker's process has become known */
 void invocation_on_head(struct invocation *inv, const struct http_head *head);
 void invocation_on_data(struct invocation *inv, struct slice data);
 void invocation_on_end(struct invocation *inv);

@@ -5,6 +5,7 @@
 #include "gateway/journal.h"
 #include "gateway/pool.h"
 #include "gateway/request.h"
+#include "gateway/watchdog.h"
 #include "gateway/worker.h"
 
 #include "base/utf8.h"
@@ -96,7 +97,11 @@ static void answer_ps(struct client *c)
             r = write_pool(&b, list_entry(i, struct pool, link), &first);
     }
     if (r == 0)
-        r = buf_append_str(&b, "]}\n");
+        r = buf_printf(&b,
+                       "], \"watchdog\": {\"realtime\": %s, \"kills\": %llu, \"looks\": %llu}}\n",
+                       g->watchdog_realtime ? "true" : "false",
+                       (unsigned long long)watchdog_n_kills(g->watchdog),
+                       (unsigned long long)watchdog_n_scans(g->watchdog));
     if (r == 0)
         client_answer(c, 200, NULL, "application/json", buf_slice(&b));
     else

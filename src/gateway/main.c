@@ -3,6 +3,7 @@
 #include "gateway/journal.h"
 #include "gateway/links.h"
 #include "gateway/pool.h"
+#include "gateway/watchdog.h"
 #include "gateway/worker.h"
 
 #include "base/log.h"
@@ -166,6 +167,23 @@ static int parse_options(int argc, char **argv, struct settings *s)
     return 0;
 }
 
+/* One slot for each worker, and for those that end while others begin. */
+static int start_watchdog(struct gateway *g)
+{
+    int refused = 0, r;
+
+    r = watchdog_new(g->settings.workers_max * 2, &g->watchdog);
+    if (r == 0)
+        r = watchdog_start(g->watchdog, &refused);
+    g->watchdog_realtime = r == 0;
+    if (r > 0)
+        log_info("watchdog.priority",
+                 "real-time priority is refused (%s): workers over their time may live a little "
+                 "longer while every CPU is busy",
+                 strerrordesc_np(refused));
+    return MIN(r, 0);
+}
+
 static int start(struct gateway *g)
 {
     int r = loop_new(&g->loop);
@@ -184,6 +202,8 @@ static int start(struct gateway *g)
     slots_init(&g->workers, WORKERS_MAX_MAX * 2);
     buf_init(&g->journal.records, 1024 * 1024);
     buf_init(&g->journal.logs, 1024 * 1024);
+    if (r == 0)
+        r = start_watchdog(g);
     if (r == 0)
         r = links_open(g, FD_SUPERVISOR);
     if (r == 0)

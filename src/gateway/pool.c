@@ -404,11 +404,16 @@ static void on_worker_message(struct pool *p, struct wire_message *m)
 {
     struct gateway *g = p->gateway;
     struct worker *w;
+    int r;
 
     if (m->type == WIRE_WORKER_STARTED) {
         w = slots_get(&g->workers, m->worker_started.worker);
-        if (w && w->pool == p && !pidref_is_set(&w->process) &&
-            worker_started(w, take_fd(&m->fds[0])) < 0)
+        r = w && w->pool == p && !pidref_is_set(&w->process)
+                ? worker_started(w, take_fd(&m->fds[0]))
+                : 0;
+        if (r == -EPERM)
+            pool_drop_zygote(p, "names a process that is none of its own");
+        else if (r < 0)
             log_warning("zygote.fault", "function=%s what=no pidfd", p->function->name);
     } else if (m->type == WIRE_FORK_FAILED) {
         w = slots_get(&g->workers, m->fork_failed.worker);

@@ -4,6 +4,7 @@
 #include "gateway/links.h"
 #include "gateway/log.h"
 #include "gateway/pool.h"
+#include "gateway/watchdog.h"
 
 #include "base/log.h"
 #include "base/sm.h"
@@ -110,6 +111,7 @@ struct worker *worker_new(struct pool *p)
     w->pool = p;
     w->fd = w->out.fd = w->err.fd = -1;
     w->process = PIDREF_NULL;
+    w->watch = WATCHDOG_NONE;
     w->since_ns = w->forked_ns = loop_now(g->loop);
     buf_init(&w->in, IN_BYTES_MAX);
     buf_init(&w->stack, STACK_BYTES_MAX);
@@ -137,9 +139,10 @@ int worker_started(struct worker *w, int pidfd_consume)
 {
     struct pool *p = w->pool;
     double seconds = (double)(loop_now(p->gateway->loop) - w->forked_ns) / 1e9;
+    pid_t parent = 0;
     int r;
 
-    r = pidref_from_fd_take(pidfd_consume, &w->process, NULL);
+    r = pidref_from_fd_take(pidfd_consume, &w->process, &parent);
     if (r == -ESRCH) {
         fd_close(pidfd_consume); /* over already: WORKER_ENDED comes */
         return 0;
@@ -149,8 +152,14 @@ int worker_started(struct worker *w, int pidfd_consume)
         return r;
     }
     p->start_seconds += (seconds - p->start_seconds) / 8;
+    if (parent != p->zygote_pid) {
+        pidref_done(&w->process); /* what the watchdog kills on a zygote's word is the zygote's */
+        return -EPERM;
+    }
     if (w->kill_pending)
         worker_kill(w, SIGKILL);
+    if (w->invocation)
+        invocation_watch(w->invocation);
     return 0;
 }
 
@@ -191,6 +200,7 @@ void worker_move(struct worker *w, enum worker_state to)
     sm_move(worker_states, &w->state, to);
     w->since_ns = loop_now(p->gateway->loop);
     if (to == WORKER_STANDBY) {
+        watchdog_disarm(p->gateway->watchdog, w->watch);
         list_add_first(&p->standbys, &w->link); /* the warmest caches first */
         p->n_standbys++;
         w->log_bytes = w->log_lines = w->log_dropped = 0;
@@ -223,6 +233,18 @@ void worker_kill(struct worker *w, int signal)
     m.fds[0] = fcntl(w->process.fd, F_DUPFD_CLOEXEC, 3);
     if (m.fds[0] >= 0)
         links_send_supervisor(w->pool->gateway, &m);
+}
+
+void worker_watch(struct worker *w, uint64_t at_ns)
+{
+    /* Without a slot the loop and the supervisor still do what they can. */
+    if (pidref_is_set(&w->process) && !w->gone)
+        (void)watchdog_arm(w->pool->gateway->watchdog, &w->watch, w->process.fd, at_ns);
+}
+
+bool worker_was_overdue(const struct worker *w)
+{
+    return watchdog_fired(w->pool->gateway->watchdog, w->watch);
 }
 
 /* ---- death ---- */
@@ -273,6 +295,8 @@ static void worker_try_finish(struct worker *w)
         return; /* a slow client has not taken it all */
     log_pipe_drain(&w->out);
     log_pipe_drain(&w->err);
+    if (worker_was_overdue(w))
+        log_warning("watchdog.kill", "function=%s pid=%d", p->function->name, w->process.pid);
     if (w->state == WORKER_BUSY && w->fork_error != 0) {
         (void)snprintf(why, sizeof(why), "no process can be started for the request: %s",
                        strerrordesc_np(w->fork_error));
@@ -303,6 +327,7 @@ void worker_free(struct worker *w)
     close_socket(w);
     log_pipe_close(&w->out);
     log_pipe_close(&w->err);
+    watchdog_release(w->pool->gateway->watchdog, &w->watch, &w->process.fd);
     pidref_done(&w->process);
     buf_deinit(&w->stack);
     free(w);
@@ -394,7 +419,7 @@ static void on_eof(struct worker *w)
     }
     if (w->state != WORKER_BUSY)
         return;
-    if (w->invocation->state == INVOCATION_ANSWERING &&
+    if (w->invocation->state == INVOCATION_ANSWERING && !worker_was_overdue(w) &&
         (w->tunnel || http_parse_eof(&w->parser, buf_len(&w->in) > 0) == HTTP_EVENT_END)) {
         invocation_on_end(w->invocation);
         return;

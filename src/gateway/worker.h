@@ -31,6 +31,7 @@ struct worker {
     enum worker_state state;
     struct pidref process;       /* unknown until WORKER_STARTED */
     bool kill_pending;           /* as soon as it is known */
+    uint32_t watch;              /* its slot with the watchdog */
     bool gone;                   /* its process has ended; what it wrote may still be here */
     bool eof;                    /* all that it wrote has been read */
     bool lost;                   /* it died with its zygote */
@@ -67,6 +68,13 @@ void worker_pump_in(struct worker *w);
 /* Signals it, now or as soon as its process is known. */
 void worker_kill(struct worker *w, int signal);
 
+/* Has it killed by the watchdog at at_ns, unless it has ended by then; cancelled by the return to
+ * STANDBY. Does nothing while its process is not known. */
+void worker_watch(struct worker *w, uint64_t at_ns);
+
+/* Whether the watchdog has killed it. */
+bool worker_was_overdue(const struct worker *w);
+
 /* Its process has ended (or never was). Frees it as soon as its invocation is over. */
 void worker_ended(struct worker *w, const struct usage *usage);
 void worker_free(struct worker *w);
@@ -74,5 +82,6 @@ void worker_free(struct worker *w);
 /* Instance: the CPU time since the last measurement, into usage. */
 void worker_measure(struct worker *w);
 
-/* Takes the pidfd that the zygote sent; a process that is none of its children is not believed. */
+/* Takes the pidfd that the zygote sent. Returns 0, -EPERM if the process is none of the zygote's
+ * children, or -errno. */
 int worker_started(struct worker *w, int pidfd_consume);
