@@ -9,6 +9,7 @@
 #include "base/def.h"
 
 #define OS_CALLS(X)                                                                                \
+    X(BPF, "bpf")                                                                                  \
     X(CAPSET, "capset")                                                                            \
     X(CGROUP, "cgroup")                                                                            \
     X(CLONE, "clone")                                                                              \
