@@ -1,5 +1,6 @@
 /* JSON in and out: bounded reading, errors that say where, and output that no content can break. */
 
+#include "json/cut.h"
 #include "json/text.h"
 #include "json/writer.h"
 
@@ -214,6 +215,103 @@ static void commas_stand_where_they_must(void **state)
     buf_deinit(&small);
 }
 
+/* Every value that JSON has, and what may be cut in two. */
+static const char long_text[] = " {\"errorType\": \"Caf\xc3\xa9\", \"errorMessage\": \"a\\\\b "
+                                "\\u00e9 \\ud83d\\ude00 \xf0\x9f\x98\x80 \\n\\\"\","
+                                "\r\n\t\"stackTrace\": [\"x\", \"\", {\"deep\": [[], {}, [1]]} , "
+                                "-1.5e+10, 0, true, null ], \"n\": 12 } ";
+
+static void assert_json(const struct buf *b)
+{
+    struct error err = ERROR_NULL;
+    json_t *value = NULL;
+
+    if (json_text_load(buf_slice(b), "cut", &value, &err) < 0)
+        fail_msg("%s: %.*s", err.text, SLICE_ARG(buf_slice(b)));
+    json_decref(value);
+}
+
+static void what_is_cut_anywhere_is_still_json(void **state)
+{
+    size_t longest = 0;
+
+    (void)state;
+    for (size_t len = 2; len < sizeof(long_text); len++) {
+        for (size_t max = 3; max < sizeof(long_text); max++) {
+            char *bytes = malloc(len); /* so that the sanitizer sees a read behind them */
+            struct buf b = BUF_INIT(1000);
+
+            memcpy(bytes, long_text, len);
+            assert_int_equal(json_cut(slice(bytes, len), max, &b), 0);
+            assert_true(buf_len(&b) <= max);
+            assert_json(&b);
+            if (len == sizeof(long_text) - 1) { /* more room, never less text */
+                assert_true(buf_len(&b) + 24 >= max || max > longest);
+                longest = MAX(longest, buf_len(&b));
+            }
+            buf_deinit(&b);
+            free(bytes);
+        }
+    }
+    assert_int_equal(longest, sizeof(long_text) - 2); /* all but the blank at the end */
+}
+
+static void a_long_string_keeps_its_beginning(void **state)
+{
+    struct buf b = BUF_INIT(100);
+
+    (void)state;
+    assert_int_equal(json_cut(SLICE_LIT("{\"m\": \"0123456789\", \"s\": []}"), 14, &b), 0);
+    assert_true(slice_eq(buf_slice(&b), SLICE_LIT("{\"m\": \"012345\"}")) ||
+                slice_eq(buf_slice(&b), SLICE_LIT("{\"m\": \"01234\"}")));
+    assert_int_equal(buf_len(&b), 14);
+    buf_deinit(&b);
+}
+
+static void what_is_no_json_is_not_made_json(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "  ",
+        "hello",
+        "{]",
+        "[}",
+        "[1 2]",
+        "{\"a\" 1}",
+        "{1: 2}",
+        "[01]",
+        "[1.]",
+        "[1e]",
+        "[-]",
+        "[tru]",
+        "{\"a\":}",
+        "[1,]",
+        "{\"a\": 1,}",
+        "{} {}",
+        "[] x",
+        "[\"\x01..............\"]",
+        "[\"\\x..............\"]",
+        "[\"\xff..........................\"]",
+        "[\"\\ud800...........................\"]",
+        "[\"\\udc00\\ud800....................\"]",
+        "[\"\\u12g4...........................\"]",
+        "['a']",
+    };
+    char deep[200];
+    struct buf b = BUF_INIT(1000);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        if (json_cut(slice_str(texts[i]), 100, &b) != -EBADMSG)
+            fail_msg("%s", texts[i]);
+    }
+    memset(deep, '[', sizeof(deep));
+    assert_int_equal(json_cut(slice(deep, sizeof(deep)), 1000, &b), -EBADMSG);
+    assert_int_equal(json_cut(SLICE_LIT("{}"), 1, &b), -EBADMSG);
+    assert_int_equal(buf_len(&b), 0);
+    buf_deinit(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +322,9 @@ int main(void)
         cmocka_unit_test(no_string_breaks_the_output),
         cmocka_unit_test(every_byte_pair_comes_out_as_json),
         cmocka_unit_test(commas_stand_where_they_must),
+        cmocka_unit_test(what_is_cut_anywhere_is_still_json),
+        cmocka_unit_test(a_long_string_keeps_its_beginning),
+        cmocka_unit_test(what_is_no_json_is_not_made_json),
     };
 
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
