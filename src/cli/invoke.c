@@ -166,7 +166,7 @@ static const char *outcome_hint(enum cli_exit code)
     case CLI_NOT_FOUND:
         return "`mayfly inspect` lists the functions";
     case CLI_TIMEOUT:
-        return "see \"timeout\" in mayfly.json";
+        return "see \"timeout\" and \"cpu_time\" in mayfly.json";
     default:
         return NULL;
     }
@@ -197,8 +197,12 @@ static enum cli_exit tell_failure(const struct invoke *in, enum cli_exit code, c
 
     if (json_text_load(buf_slice(&in->kept), "answer", &error, NULL) == 0 &&
         *api_string(error, "errorType")) {
-        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s: %s: %s", name, what,
-                       api_string(error, "errorType"), api_string(error, "errorMessage"));
+        const char *type = api_string(error, "errorType");
+        const char *message = api_string(error, "errorMessage");
+        bool said = strncmp(message, type, strlen(type)) == 0; /* "Timeout after 3.00 s" */
+
+        (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s: %s%s%s", name, what,
+                       said ? "" : type, said ? "" : ": ", message);
         print_stack(json_object_get(error, "stackTrace"));
     } else if (*why || in->outcome[0]) {
         (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s%s%s", name, what,

@@ -245,7 +245,9 @@ static void pretty_record(struct printer *p, const struct record *r)
             i++;
             continue;
         }
-        x = x < 0 ? x : put_log_text(p, h->stream, slice(h->text, h->len));
+        /* What mayfly says of the end is the record's error already. */
+        if (x >= 0 && !(h->stream == LOG_SYSTEM && slice_eq(slice(h->text, h->len), r->error)))
+            x = put_log_text(p, h->stream, slice(h->text, h->len));
         held_drop(p, i);
     }
     output_end(p->out, x);

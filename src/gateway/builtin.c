@@ -70,7 +70,7 @@ void builtin_answer(struct client *c, const struct route *route)
                                                                  : "text/plain",
                       buf_slice(&b));
     else
-        client_answer_error(c, 503, NULL, "Unavailable", "out of memory", SLICE_NULL);
+        client_answer_error(c, 503, NULL, "out of memory", SLICE_NULL);
     buf_deinit(&b);
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/sm.h"
 #include "base/utf8.h"
+#include "model/failure.h"
 #include "os/fd.h"
 
 #include <arpa/inet.h>
@@ -67,8 +68,7 @@ static void on_client_timer(struct loop_timer *t)
     bool body_comes = c->state == CLIENT_BUSY && !c->body_ended && !c->answered;
 
     if (c->state == CLIENT_HEAD && buf_len(&c->in) > 0) {
-        client_answer_error(c, 408, NULL, "RequestTimeout",
-                            "the request's head did not arrive in time", SLICE_NULL);
+        client_answer_error(c, 408, NULL, "the request's head did not arrive in time", SLICE_NULL);
         return;
     }
     if (body_comes && buf_len(&c->out) == 0) {
@@ -283,8 +283,7 @@ static void bad_request(struct client *c, unsigned status, const char *text)
     if (inv)
         invocation_hangup(inv, OUTCOME_BAD_REQUEST, status, text);
     if (c->state == CLIENT_HEAD || (c->state == CLIENT_BUSY && !c->answered))
-        client_answer_error(c, status, NULL, status == 413 ? "BodyTooLarge" : "BadRequest", text,
-                            SLICE_NULL);
+        client_answer_error(c, status, NULL, text, SLICE_NULL);
     else if (c->state == CLIENT_BUSY && buf_len(&c->out) == 0)
         client_settle(c);
 }
@@ -435,7 +434,7 @@ static bool wants_bytes(const struct client *c)
 static void on_peer_closed(struct client *c)
 {
     if (c->state == CLIENT_HEAD && buf_len(&c->in) > 0 && buf_len(&c->out) == 0)
-        client_answer_error(c, 400, NULL, "BadRequest", "the request breaks off", SLICE_NULL);
+        client_answer_error(c, 400, NULL, "the request breaks off", SLICE_NULL);
     else
         client_close(c);
 }
@@ -618,35 +617,45 @@ static int write_lines(struct buf *b, struct slice lines)
     return r == 0 ? buf_append_str(b, "]") : r;
 }
 
-void client_answer_failure(struct client *c, unsigned status, const char *headers, const char *type,
-                           const char *message, struct slice request_id, struct slice stack)
+static int write_failure(struct buf *b, const struct client_failure *f)
 {
-    struct buf b = BUF_INIT(256 * 1024);
-    int r = buf_append_str(&b, "{\"errorType\": ");
+    int r = buf_append_str(b, "{\"errorType\": ");
 
     if (r == 0)
-        r = utf8_write_json(&b, slice_str(type));
+        r = utf8_write_json(b, slice_str(f->type));
     if (r == 0)
-        r = buf_append_str(&b, ", \"errorMessage\": ");
+        r = buf_append_str(b, ", \"errorMessage\": ");
     if (r == 0)
-        r = utf8_write_json(&b, slice_str(message));
-    if (r == 0 && request_id.len > 0)
-        r = buf_printf(&b, ", \"requestId\": \"%.*s\"", SLICE_ARG(request_id));
-    if (r == 0 && stack.len > 0)
-        r = write_lines(&b, stack);
-    if (r == 0)
-        r = buf_append_str(&b, "}\n");
-    if (r == 0)
-        client_answer(c, status, headers, "application/json", buf_slice(&b));
+        r = utf8_write_json(b, slice_str(f->message));
+    if (r == 0 && f->request_id.len > 0)
+        r = buf_printf(b, ", \"requestId\": \"%.*s\"", SLICE_ARG(f->request_id));
+    if (r == 0 && f->stack.len > 0)
+        r = write_lines(b, f->stack);
+    if (r == 0 && f->cause.len > 0)
+        r = buf_printf(b, ", \"cause\": %.*s", SLICE_ARG(f->cause));
+    return r == 0 ? buf_append_str(b, "}\n") : r;
+}
+
+void client_answer_failure(struct client *c, const char *headers, const struct client_failure *f)
+{
+    struct buf b = BUF_INIT(256 * 1024);
+
+    if (write_failure(&b, f) == 0)
+        client_answer(c, f->status, headers, "application/json", buf_slice(&b));
     else
         client_close(c);
     buf_deinit(&b);
 }
 
-void client_answer_error(struct client *c, unsigned status, const char *headers, const char *type,
+void client_answer_error(struct client *c, unsigned status, const char *headers,
                          const char *message, struct slice request_id)
 {
-    client_answer_failure(c, status, headers, type, message, request_id, SLICE_NULL);
+    const struct client_failure f = {.status = status,
+                                     .type = failure_type_of_status(status),
+                                     .message = message,
+                                     .request_id = request_id};
+
+    client_answer_failure(c, headers, &f);
 }
 
 /* ---- a worker's answer ---- */

@@ -58,13 +58,22 @@ void clients_on_accept_pause(struct loop_timer *t);
 void client_answer(struct client *c, unsigned status, const char *headers, const char *type,
                    struct slice body);
 
-/* {"errorType": type, "errorMessage": message, "requestId": id}; id may be empty. */
-void client_answer_error(struct client *c, unsigned status, const char *headers, const char *type,
+/* {"errorType": ..., "errorMessage": message, "requestId": id}, with the type that belongs to the
+ * status (model/failure.h); id may be empty. */
+void client_answer_error(struct client *c, unsigned status, const char *headers,
                          const char *message, struct slice request_id);
 
-/* The same with a stack (lines), if there is one. */
-void client_answer_failure(struct client *c, unsigned status, const char *headers, const char *type,
-                           const char *message, struct slice request_id, struct slice stack);
+/* What went wrong, as the client hears of it. What is empty is left out. */
+struct client_failure {
+    unsigned status;
+    const char *type;
+    const char *message;
+    struct slice request_id;
+    struct slice stack; /* lines */
+    struct slice cause; /* JSON: the function's own word of its error */
+};
+
+void client_answer_failure(struct client *c, const char *headers, const struct client_failure *f);
 
 /* The pieces of a worker's answer. begin: the worker's head; data: bytes of the body; end:
  * complete. */

@@ -7,6 +7,8 @@
 #include "gateway/worker.h"
 
 #include "base/sm.h"
+#include "model/failure.h"
+#include "json/cut.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +32,79 @@ static bool is_over(const struct invocation *inv)
     return inv->state == INVOCATION_ENDING || inv->state == INVOCATION_DONE;
 }
 
+/* ---- limits ---- */
+
+void invocation_hit(struct invocation *inv, const struct limit_use *limit)
+{
+    if (inv->limit.hit == LIMIT_HIT_NONE)
+        inv->limit = *limit;
+}
+
+/* Puts the limit's words in the place of what is known otherwise. */
+static void explain_by_limit(struct invocation *inv)
+{
+    char text[LIMIT_TEXT_MAX];
+
+    if (inv->limit.hit == LIMIT_HIT_NONE)
+        return;
+    limit_use_text(&inv->limit, text, sizeof(text));
+    free(inv->error);
+    inv->error = strdup(text);
+}
+
+static void tell_in_log(struct invocation *inv, const char *text)
+{
+    const struct function *f = inv->pool->function;
+    struct log_line line = {.time_us = clock_wall_us(),
+                            .stream = LOG_SYSTEM,
+                            .request_id = slice_str(inv->id),
+                            .function = slice_str(f->name),
+                            .version = slice_str(f->version),
+                            .text = slice_str(text)};
+
+    journal_log(inv->gateway, &line);
+}
+
+/* Each limit that was hit has a line in the log, behind what the function printed itself. */
+static void tell_limits(struct invocation *inv)
+{
+    const struct worker *w = inv->worker;
+    struct limit_use log;
+    char text[LIMIT_TEXT_MAX], more[LIMIT_TEXT_MAX + 64];
+
+    if (inv->limit.hit != LIMIT_HIT_NONE) {
+        limit_use_text(&inv->limit, text, sizeof(text));
+        tell_in_log(inv, text);
+    }
+    if (!w || w->log_dropped == 0)
+        return;
+    log = limit_use_all(&inv->pool->function->limits, LIMIT_HIT_LOG);
+    limit_use_text(&log, text, sizeof(text));
+    (void)snprintf(more, sizeof(more), "%s: %llu bytes more were dropped", text,
+                   (unsigned long long)w->log_dropped);
+    tell_in_log(inv, more);
+    invocation_hit(inv, &log);
+}
+
 /* ---- the record ---- */
+
+/* What the function says of its error may be any bytes, of any length: it becomes JSON that fits
+ * the record, or stays what it is and is shown as text. */
+static void error_json_settle(struct invocation *inv)
+{
+    struct buf whole = BUF_INIT(STACK_BYTES_MAX);
+
+    if (inv->error_json_settled)
+        return;
+    inv->error_json_settled = true;
+    inv->error_json_whole = json_cut(buf_slice(&inv->error_json), STACK_BYTES_MAX, &whole) == 0;
+    if (inv->error_json_whole) {
+        buf_deinit(&inv->error_json);
+        inv->error_json = whole;
+    } else {
+        buf_deinit(&whole);
+    }
+}
 
 static struct slice cut(const char *s)
 {
@@ -71,6 +145,9 @@ static void write_record(struct invocation *inv)
         .bytes_out = inv->bytes_out,
         .log_lines = inv->worker ? inv->worker->log_lines : 0,
         .log_dropped = inv->worker ? inv->worker->log_dropped : 0,
+        .limit = inv->limit.hit,
+        .limit_used = inv->limit.used,
+        .limit_max = inv->limit.max,
     };
 
     if (inv->assigned_ns > 0) {
@@ -101,6 +178,8 @@ static void enter_done(struct invocation *inv)
     struct gateway *g = inv->gateway;
 
     assert(!inv->client);
+    tell_limits(inv);
+    error_json_settle(inv);
     write_record(inv);
     if (inv->worker)
         inv->worker->invocation = NULL;
@@ -140,12 +219,11 @@ static void on_queue_timeout(struct loop_timer *t)
 
 static void note_timeout(struct invocation *inv)
 {
-    char text[64];
+    struct limit_use limit = limit_use_all(&inv->pool->function->limits, LIMIT_HIT_TIMEOUT);
 
-    (void)snprintf(text, sizeof(text), "Timeout after %.2f s",
-                   (double)inv->pool->function->limits.timeout_ms / 1000);
     inv->outcome = OUTCOME_TIMEOUT;
-    inv->error = strdup(text);
+    invocation_hit(inv, &limit);
+    explain_by_limit(inv);
     inv->status = inv->head_sent ? inv->status : 504;
 }
 
@@ -161,19 +239,27 @@ static void on_deadline(struct loop_timer *t)
 static void answer_failure(struct invocation *inv, struct client *c)
 {
     bool dev = inv->gateway->served && inv->gateway->served->snapshot->dev;
-    struct slice stack = inv->worker ? buf_slice(&inv->worker->stack) : SLICE_NULL;
+    bool tell = dev || c->local;
+    struct client_failure failure = {
+        .status = inv->status,
+        .type = failure_type(inv->outcome, inv->status, inv->limit.hit),
+        .message = inv->error ? inv->error : "",
+        .request_id = slice_str(inv->id),
+        .stack = tell && inv->worker ? buf_slice(&inv->worker->stack) : SLICE_NULL,
+    };
     const char *retry = inv->status == 429 || inv->status == 503 ? "Retry-After: 1\r\n" : "";
     char headers[192];
 
     (void)snprintf(headers, sizeof(headers), "%sMayfly-Request-Id: %s\r\n%s%s%s", retry, inv->id,
                    c->local ? "Mayfly-Outcome: " : "", c->local ? outcome_name(inv->outcome) : "",
                    c->local ? "\r\n" : "");
-    if ((dev || c->local) && buf_len(&inv->error_json) > 0)
+    error_json_settle(inv);
+    if (tell && buf_len(&inv->error_json) > 0 && inv->limit.hit == LIMIT_HIT_NONE) {
         client_answer(c, inv->status, headers, "application/json", buf_slice(&inv->error_json));
-    else
-        client_answer_failure(c, inv->status, headers, outcome_name(inv->outcome),
-                              inv->error ? inv->error : "", slice_str(inv->id),
-                              dev || c->local ? stack : SLICE_NULL);
+        return;
+    }
+    failure.cause = tell && inv->error_json_whole ? buf_slice(&inv->error_json) : SLICE_NULL;
+    client_answer_failure(c, headers, &failure);
 }
 
 /* Answers the client, if there is one and its answer has not begun; breaks it off if it has. */
@@ -340,6 +426,7 @@ void invocation_fail(struct invocation *inv, enum outcome outcome, unsigned stat
             inv->status = status;
         if (!inv->error)
             inv->error = strdup(error);
+        explain_by_limit(inv);
     }
     if (inv->state == INVOCATION_QUEUED)
         pool_forget(inv->pool, inv);
@@ -401,6 +488,36 @@ void invocation_watch(struct invocation *inv)
                                   STACK_GRACE_NS + WATCHDOG_NS);
 }
 
+static void refuse_response(struct invocation *inv)
+{
+    struct limit_use limit = limit_use_all(&inv->pool->function->limits, LIMIT_HIT_RESPONSE);
+
+    invocation_hit(inv, &limit);
+    invocation_fail(inv, OUTCOME_BAD_REPLY, 502, "");
+}
+
+/* Known before anything of it has gone out: the client can still be told. */
+static bool announces_too_much(const struct invocation *inv, const struct http_head *head)
+{
+    bool bodyless = strcmp(inv->method, "HEAD") == 0 || head->status == 304;
+
+    return !bodyless && head->has_content_length &&
+           head->content_length > inv->pool->function->limits.response_max;
+}
+
+/* The worker names the limit that its function's error comes from. */
+static void note_limit(struct invocation *inv, const struct http_head *head)
+{
+    struct limit_use told;
+    struct slice text;
+
+    if (!http_head_find(head, "mayfly-limit", &text) || !limit_use_read(text, &told))
+        return;
+    told = limit_use_believe(&inv->pool->function->limits, told.hit, told.used, told.max);
+    invocation_hit(inv, &told);
+    explain_by_limit(inv);
+}
+
 void invocation_on_head(struct invocation *inv, const struct http_head *head)
 {
     bool dev = inv->gateway->served && inv->gateway->served->snapshot->dev;
@@ -416,13 +533,20 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
                             : "the function answered 101 to a request that asks for no upgrade");
         return;
     }
+    if (announces_too_much(inv, head)) {
+        refuse_response(inv);
+        return;
+    }
     inv->status = head->status;
     inv->pool->n_dead_zygotes = 0;
     if (http_head_find(head, "mayfly-error", &error)) {
+        note_limit(inv, head);
         inv->outcome = OUTCOME_ERROR;
         inv->capture_error = true;
-        inv->hide_error = !dev && !(c && c->local);
-        inv->error = strdup("the function raised an error");
+        /* A limit is told in mayfly's words; the function's own go along as the cause. */
+        inv->hide_error = inv->limit.hit != LIMIT_HIT_NONE || (!dev && !(c && c->local));
+        if (!inv->error)
+            inv->error = strdup("the function raised an error");
     }
     invocation_move(inv, INVOCATION_ANSWERING);
     if (!c || inv->hide_error)
@@ -439,6 +563,10 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
 void invocation_on_data(struct invocation *inv, struct slice data)
 {
     inv->bytes_out += data.len;
+    if (inv->bytes_out > inv->pool->function->limits.response_max && inv->status != 101) {
+        refuse_response(inv);
+        return;
+    }
     if (inv->capture_error && buf_room(&inv->error_json) > 0)
         (void)buf_append(&inv->error_json, data.base, MIN(data.len, buf_room(&inv->error_json)));
     if (inv->state != INVOCATION_ANSWERING || !inv->client || inv->hide_error)
@@ -459,6 +587,8 @@ void invocation_on_worker_lost(struct invocation *inv, const char *why)
         note_timeout(inv); /* before this loop's turn came */
     if (inv->outcome == OUTCOME_TIMEOUT && !is_over(inv))
         invocation_move(inv, INVOCATION_ENDING);
+    else if (inv->limit.hit == LIMIT_HIT_CPU_TIME)
+        invocation_fail(inv, OUTCOME_TIMEOUT, 504, why);
     else
         invocation_fail(inv, OUTCOME_CRASH, 502, why);
 }

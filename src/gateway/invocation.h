@@ -51,8 +51,11 @@ struct invocation {
     uint64_t init_ns;
     enum outcome outcome;
     unsigned status;
-    char *error;           /* for people */
-    struct buf error_json; /* what the function said of its error */
+    struct limit_use limit; /* the first one that was hit */
+    char *error;            /* for people */
+    struct buf error_json;  /* what the function said of its error */
+    bool error_json_settled;
+    bool error_json_whole; /* it is JSON */
     uint64_t bytes_in, bytes_out;
 };
 
@@ -70,6 +73,10 @@ static inline bool invocation_has_room(const struct invocation *inv)
 {
     return buf_len(&inv->body) < BODY_WINDOW;
 }
+
+/* Notes which limit it has hit, unless one is known already; without a hit it does nothing. Who
+ * ends it says the outcome; why it failed are the limit's own words then. */
+void invocation_hit(struct invocation *inv, const struct limit_use *limit);
 
 /* Ends it, if it has not: the outcome, the status for the client if it has no answer yet, and why.
  */

@@ -105,7 +105,7 @@ static void answer_ps(struct client *c)
     if (r == 0)
         client_answer(c, 200, NULL, "application/json", buf_slice(&b));
     else
-        client_answer_error(c, 503, NULL, "Unavailable", "too much to tell", SLICE_NULL);
+        client_answer_error(c, 503, NULL, "too much to tell", SLICE_NULL);
     buf_deinit(&b);
 }
 
@@ -121,7 +121,7 @@ static void answer_health(struct client *c)
     if (r == 0)
         client_answer(c, g->served ? 200 : 503, NULL, "application/json", buf_slice(&b));
     else
-        client_answer_error(c, 503, NULL, "Unavailable", "out of memory", SLICE_NULL);
+        client_answer_error(c, 503, NULL, "out of memory", SLICE_NULL);
     buf_deinit(&b);
 }
 
@@ -132,7 +132,7 @@ static void answer_record(struct client *c, struct slice id)
     if (json)
         client_answer(c, 200, NULL, "application/json", slice_str(json));
     else
-        client_answer_error(c, 404, NULL, "NotFound", "no such record, or not yet", id);
+        client_answer_error(c, 404, NULL, "no such record, or not yet", id);
 }
 
 /* `name` may be percent-coded: names have '/' in them. */
@@ -147,8 +147,7 @@ static void answer_invoke(struct client *c, const struct http_head *head, struct
     n = http_percent_decode(name, false, decoded, sizeof(decoded));
     f = s && n > 0 ? snapshot_find(s, slice(decoded, (size_t)n)) : NULL;
     if (!f) {
-        client_answer_error(c, 404, NULL, "NotFound", "there is no function of this name",
-                            SLICE_NULL);
+        client_answer_error(c, 404, NULL, "there is no function of this name", SLICE_NULL);
         return;
     }
     event.target = event.path = SLICE_LIT("/");
@@ -183,5 +182,5 @@ void local_answer(struct client *c, const struct http_head *head)
              between(path, SLICE_LIT("/api/v1/functions/"), SLICE_LIT("/invoke"), &part))
         answer_invoke(c, head, part);
     else
-        client_answer_error(c, 404, NULL, "NotFound", "mayfly's API has no such path", SLICE_NULL);
+        client_answer_error(c, 404, NULL, "mayfly's API has no such path", SLICE_NULL);
 }

@@ -14,13 +14,31 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_MAX      65536         /* at most this from one pipe before others have their turn */
-#define LOG_BYTES_MAX (1024 * 1024) /* of one request */
-#define STACK_MARK    "\036stack"   /* zygote/worker.h: WORKER_STACK_MARK without its line end */
+#define READ_MAX   65536        /* at most this from one pipe before others have their turn */
+#define LINE_COST  16           /* bytes of the limit that even an empty line takes */
+#define STACK_MARK "\036stack"  /* zygote/worker.h: WORKER_STACK_MARK without its line end */
+#define LIMIT_MARK "\036limit " /* WORKER_LIMIT_MARK */
 
 static struct gateway *gateway_of(struct log_pipe *p)
 {
     return p->pool->gateway;
+}
+
+/* Charges a line to the request's limit, and cuts the one that does not fit; from there on nothing
+ * is kept, so that what is kept is the beginning. Returns false if it is dropped as a whole. */
+static bool count_line(struct worker *w, struct slice *text)
+{
+    uint64_t room = w->pool->function->limits.log_bytes - w->log_bytes, whole = text->len;
+
+    if (w->log_dropped > 0 || room < LINE_COST) {
+        w->log_dropped += whole + 1;
+        return false;
+    }
+    text->len = MIN(whole, room);
+    w->log_dropped += whole - text->len;
+    w->log_bytes += MIN(room, MAX(whole + 1, (uint64_t)LINE_COST));
+    w->log_lines++;
+    return true;
 }
 
 static void tell_line(struct log_pipe *p, struct slice text)
@@ -35,21 +53,29 @@ static void tell_line(struct log_pipe *p, struct slice text)
         .text = text,
     };
 
-    if (w && w->log_bytes + text.len > LOG_BYTES_MAX) {
-        w->log_dropped += text.len;
+    if (w && !count_line(w, &line.text))
         return;
-    }
-    if (w) {
-        w->log_bytes += text.len;
-        w->log_lines++;
-    }
     journal_log(gateway_of(p), &line);
+}
+
+/* A worker that crashes names the limit that it ran into. */
+static void take_limit(struct worker *w, struct slice text)
+{
+    size_t mark = strlen(LIMIT_MARK);
+    struct limit_use u;
+
+    if (limit_use_read(slice(text.base + mark, text.len - mark), &u))
+        w->told = limit_use_believe(&w->pool->function->limits, u.hit, u.used, u.max);
 }
 
 static void take_line(struct log_pipe *p, struct slice text)
 {
     if (p->worker && p->stream == LOG_STDERR && slice_eq(text, SLICE_LIT(STACK_MARK))) {
         p->in_stack = true;
+        return;
+    }
+    if (p->worker && p->stream == LOG_STDERR && slice_starts(text, SLICE_LIT(LIMIT_MARK))) {
+        take_limit(p->worker, text);
         return;
     }
     if (text.len > 0 && text.base[text.len - 1] == '\r')

@@ -425,9 +425,16 @@ static void on_worker_message(struct pool *p, struct wire_message *m)
         }
     } else if (m->type == WIRE_WORKER_ENDED) {
         const struct wire_worker_ended *e = &m->worker_ended;
-        struct usage usage = {
-            e->status,       e->user_us,      e->system_us,          e->memory_peak_bytes,
-            e->minor_faults, e->major_faults, e->voluntary_switches, e->involuntary_switches};
+        struct usage usage = {e->status,
+                              e->user_us,
+                              e->system_us,
+                              e->memory_peak_bytes,
+                              e->minor_faults,
+                              e->major_faults,
+                              e->voluntary_switches,
+                              e->involuntary_switches,
+                              limit_use_believe(&p->function->limits, (enum limit_hit)e->limit,
+                                                e->limit_used, e->limit_max)};
 
         w = slots_get(&g->workers, e->worker);
         if (w && w->pool == p)

@@ -112,11 +112,11 @@ static void answer_no_route(struct client *c, const struct http_head *head, int 
         route_table_allowed(table, head->path, allowed, sizeof(allowed));
         (void)snprintf(header, sizeof(header), "Allow: %s\r\n", allowed);
         (void)snprintf(message, sizeof(message), "%s takes %s only", path, allowed);
-        client_answer_error(c, 405, header, "MethodNotAllowed", message, SLICE_NULL);
+        client_answer_error(c, 405, header, message, SLICE_NULL);
         return;
     }
     (void)snprintf(message, sizeof(message), "no function has the route %s", path);
-    client_answer_error(c, 404, NULL, "NotFound", message, SLICE_NULL);
+    client_answer_error(c, 404, NULL, message, SLICE_NULL);
 }
 
 void request_invoke(struct client *c, const struct http_head *head, const struct function *f,
@@ -127,15 +127,14 @@ void request_invoke(struct client *c, const struct http_head *head, const struct
 
     c->parser.limits.body_max = MIN(c->parser.limits.body_max, f->limits.body_max);
     if (head->has_content_length && head->content_length > f->limits.body_max) {
-        client_answer_error(c, 413, NULL, "BodyTooLarge",
+        client_answer_error(c, 413, NULL,
                             "the request's body is larger than the function's `body` limit",
                             SLICE_NULL);
         return;
     }
     inv = pool ? invocation_new(c->gateway, c, pool, trigger, head) : NULL;
     if (!inv) {
-        client_answer_error(c, 503, "Retry-After: 1\r\n", "Unavailable", "out of memory",
-                            SLICE_NULL);
+        client_answer_error(c, 503, "Retry-After: 1\r\n", "out of memory", SLICE_NULL);
         return;
     }
     if (request_write_head(&inv->head, c, head, match, inv) < 0) {
@@ -156,8 +155,8 @@ void request_begin(struct client *c, const struct http_head *head)
         return;
     }
     if (!g->served) {
-        client_answer_error(c, 503, "Retry-After: 1\r\n", "Unavailable",
-                            "the project is being loaded", SLICE_NULL);
+        client_answer_error(c, 503, "Retry-After: 1\r\n", "the project is being loaded",
+                            SLICE_NULL);
         return;
     }
     if (slice_eq(head->target, SLICE_LIT("*"))) {
@@ -165,7 +164,7 @@ void request_begin(struct client *c, const struct http_head *head)
         return;
     }
     if (!http_path_is_routable(head->path)) {
-        client_answer_error(c, 400, NULL, "BadRequest",
+        client_answer_error(c, 400, NULL,
                             "the path is not plain: no '.' or '..' segments, no backslash, no "
                             "control bytes, and '%' with two hex digits",
                             SLICE_NULL);

@@ -204,6 +204,7 @@ void worker_move(struct worker *w, enum worker_state to)
         list_add_first(&p->standbys, &w->link); /* the warmest caches first */
         p->n_standbys++;
         w->log_bytes = w->log_lines = w->log_dropped = 0;
+        w->told.hit = LIMIT_HIT_NONE;
         buf_clear(&w->stack);
         pool_on_worker_gone(p);
         return;
@@ -270,6 +271,23 @@ static void describe_end(const struct worker *w, char *dst, size_t size)
                        WEXITSTATUS(status));
 }
 
+/* The limit that its end speaks of: what it said itself while it crashed, what the zygote knows of
+ * its memory, or how it died. */
+static struct limit_use limit_of_end(const struct worker *w)
+{
+    const struct usage *u = &w->usage;
+    const struct limit_end end = {.status = u->status,
+                                  .cpu_us = u->user_us + u->system_us,
+                                  .memory_peak_bytes = u->memory_peak_bytes,
+                                  .memory_own_bytes = u->minor_faults * 4096};
+
+    if (w->told.hit != LIMIT_HIT_NONE)
+        return w->told;
+    if (u->limit.hit != LIMIT_HIT_NONE || w->lost)
+        return u->limit;
+    return limit_use_of_end(&w->pool->function->limits, &end);
+}
+
 /* Its slot is free from now on, itself at the end of the round. */
 static void bury(struct worker *w)
 {
@@ -302,6 +320,10 @@ static void worker_try_finish(struct worker *w)
                        strerrordesc_np(w->fork_error));
         invocation_fail(w->invocation, OUTCOME_UNAVAILABLE, 503, why);
     } else if (w->state == WORKER_BUSY) {
+        struct limit_use limit = limit_of_end(w);
+
+        if (!worker_was_overdue(w)) /* then it is the timeout, and its end is ours */
+            invocation_hit(w->invocation, &limit);
         describe_end(w, why, sizeof(why));
         invocation_on_worker_lost(w->invocation, why);
     } else if (w->state == WORKER_STANDBY) {
@@ -309,6 +331,8 @@ static void worker_try_finish(struct worker *w)
         worker_move(w, WORKER_ENDING);
     }
     w->buried = true;
+    if (w->invocation)
+        invocation_hit(w->invocation, &w->usage.limit); /* if it is the only one to know of any */
     if (w->invocation)
         invocation_on_worker_ended(w->invocation);
     bury(w);

@@ -22,6 +22,7 @@ struct usage {
     uint32_t status;
     uint64_t user_us, system_us, memory_peak_bytes, minor_faults, major_faults, voluntary_switches,
         involuntary_switches;
+    struct limit_use limit; /* that the zygote names */
 };
 
 struct worker {
@@ -50,6 +51,7 @@ struct worker {
     struct log_pipe out, err;
     struct buf stack;
     uint64_t log_bytes, log_lines, log_dropped;
+    struct limit_use told;  /* the limit that it named itself, while it crashed */
     uint64_t since_ns;      /* in this state */
     uint64_t cpu_before_us; /* instance: used by earlier requests */
     uint64_t forked_ns;

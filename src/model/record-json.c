@@ -7,6 +7,8 @@ static void put_u64(struct jsonw *w, const char *name, uint64_t value)
         jsonw_str(w, slice_str(outcome_name((enum outcome)value)));
     else if (strcmp(name, "trigger") == 0)
         jsonw_str(w, slice_str(trigger_name((enum trigger)value)));
+    else if (strcmp(name, "limit") == 0)
+        jsonw_str(w, slice_str(limit_hit_key((enum limit_hit)value)));
     else
         jsonw_u64(w, value);
 }

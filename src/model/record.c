@@ -92,6 +92,7 @@ void record_decode(struct unpack *u, struct record *ret)
 #undef RECORD_STR
     ret->outcome = MIN(ret->outcome, (uint64_t)_OUTCOME_MAX - 1);
     ret->trigger = MIN(ret->trigger, (uint64_t)_TRIGGER_MAX - 1);
+    ret->limit = ret->limit < _LIMIT_HIT_MAX ? ret->limit : LIMIT_HIT_NONE;
 }
 
 int log_line_encode(const struct log_line *l, struct buf *b)

@@ -4,11 +4,12 @@
  * keeps it. */
 
 #include "base/pack.h"
+#include "model/limit-hit.h"
 
 enum outcome {
     OUTCOME_OK,          /* the worker answered in full, with whatever status */
     OUTCOME_ERROR,       /* the function raised: Mayfly-Error: Unhandled */
-    OUTCOME_TIMEOUT,     /* over its timeout */
+    OUTCOME_TIMEOUT,     /* over its timeout or its CPU time */
     OUTCOME_CRASH,       /* the worker ended before its answer did: signal, exit, or closed fd 3 */
     OUTCOME_BAD_REPLY,   /* the answer was not HTTP, or had a header that may not be passed on */
     OUTCOME_INIT,        /* the function could not be loaded */
@@ -65,7 +66,10 @@ const char *trigger_name(enum trigger trigger);
     U64(bytes_in, "request body")                                                                  \
     U64(bytes_out, "response body")                                                                \
     U64(log_lines, "lines on stdout and stderr")                                                   \
-    U64(log_dropped, "bytes of them that were not kept")
+    U64(log_dropped, "bytes of them that were not kept")                                           \
+    U64(limit, "enum limit_hit: the limit that was hit, shown by its key in mayfly.json")          \
+    U64(limit_used, "how much of it was used: bytes, milliseconds, or a count")                    \
+    U64(limit_max, "how much there was")
 
 struct record {
 #define RECORD_U64(name, text)      uint64_t name;

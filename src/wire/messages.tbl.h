@@ -49,5 +49,6 @@ MSG(WORKER_STARTED, worker_started, ZYGOTE, GATEWAY, 1, F(u64, worker)) /* fd: p
 MSG(WORKER_ENDED, worker_ended, ZYGOTE, GATEWAY, 0,
     F(u64, worker) F(u32, status) F(u64, user_us) F(u64, system_us) F(u64, memory_peak_bytes)
         F(u64, minor_faults) F(u64, major_faults) F(u64, voluntary_switches)
-            F(u64, involuntary_switches))
+            F(u64, involuntary_switches)
+                F(u32, limit) F(u64, limit_used) F(u64, limit_max)) /* enum limit_hit; 0: none */
 MSG(FORK_FAILED, fork_failed, ZYGOTE, GATEWAY, 0, F(u64, worker) F(u32, error)) /* errno */

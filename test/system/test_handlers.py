@@ -277,7 +277,7 @@ def test_an_answer_that_is_not_http_is_502_and_nothing_of_it_gets_out(daemon, na
     answer, _ = raw(daemon, BAD_REPLIES[name], then)
     within(10, started)
     ((status, headers, body, _),) = messages(answer)
-    assert status == 502 and json.loads(body)["errorType"] == "bad_reply", body
+    assert status == 502 and json.loads(body)["errorType"] == "BadReply", body
     assert not {"a", "set-cookie", "link"} & set(headers) and b"free bytes" not in answer
     record = daemon.record(headers["mayfly-request-id"][0])
     assert (record["outcome"], record["status"]) == ("bad_reply", 502) and record["error"]

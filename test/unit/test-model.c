@@ -234,7 +234,10 @@ static void a_record_survives_and_its_strings_are_cut_at_their_ceilings(void **s
                        .start_us = 1,
                        .outcome = OUTCOME_TIMEOUT,
                        .trigger = TRIGGER_QUEUE,
-                       .log_dropped = UINT64_MAX};
+                       .log_dropped = UINT64_MAX,
+                       .limit = LIMIT_HIT_LOG,
+                       .limit_used = 1,
+                       .limit_max = 2};
     struct record t;
     struct buf b = BUF_INIT(100000);
     struct unpack u;
@@ -251,6 +254,7 @@ static void a_record_survives_and_its_strings_are_cut_at_their_ceilings(void **s
     assert_int_equal(t.outcome, OUTCOME_TIMEOUT);
     assert_int_equal(t.trigger, TRIGGER_QUEUE);
     assert_true(t.log_dropped == UINT64_MAX);
+    assert_true(t.limit == LIMIT_HIT_LOG && t.limit_used == 1 && t.limit_max == 2);
     for (size_t len = 0; len < buf_len(&b); len++) {
         unpack_init(&u, slice(b.data, len));
         record_decode(&u, &t);
@@ -262,7 +266,7 @@ static void a_record_survives_and_its_strings_are_cut_at_their_ceilings(void **s
 
 static void an_outcome_out_of_range_becomes_the_last_one(void **state)
 {
-    struct record r = {.outcome = 99, .trigger = 99}, t;
+    struct record r = {.outcome = 99, .trigger = 99, .limit = 99}, t;
     struct buf b = BUF_INIT(1000);
     struct unpack u;
 
@@ -273,6 +277,7 @@ static void an_outcome_out_of_range_becomes_the_last_one(void **state)
     assert_int_equal(unpack_end(&u), 0);
     assert_int_equal(t.outcome, _OUTCOME_MAX - 1);
     assert_int_equal(t.trigger, _TRIGGER_MAX - 1);
+    assert_int_equal(t.limit, LIMIT_HIT_NONE);
     buf_deinit(&b);
 }
 
