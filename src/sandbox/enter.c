@@ -4,11 +4,13 @@
 #include "os/cred.h"
 #include "os/fault.h"
 #include "os/fd.h"
+#include "os/net.h"
 #include "sandbox/root.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -162,6 +164,9 @@ static int enter_namespaces(const struct sandbox_plan *p, int init_fd, struct er
         return error_set_errno(err, r, "sandbox: map the user's ids");
     if (sethostname("mayfly", 6) < 0)
         return error_set_errno(err, -errno, "sandbox: name the host");
+    r = p->init_namespaces & CLONE_NEWNET ? net_loopback_up() : 0;
+    if (r < 0)
+        return error_set_errno(err, r, "sandbox: bring the loopback interface up");
     r = p->own_root ? sandbox_root_build(p, err) : 0;
     return r < 0 ? r : clone_zygote(p, init_fd, err);
 }

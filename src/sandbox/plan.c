@@ -184,6 +184,8 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
     };
     assert(rq->index < SANDBOX_VERSIONS_MAX);
     plan_worker(ret, l);
+    if (whole && rq->function && rq->function->network == NETWORK_NONE)
+        ret->init_namespaces |= CLONE_NEWNET;
     if (whole)
         plan_binds(ret, rq);
 }

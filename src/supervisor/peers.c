@@ -346,6 +346,7 @@ static void on_publish(struct supervisor *s, struct wire_message *m)
     fd_close(s->snapshot_fd);
     s->snapshot_fd = take_fd(&m->fds[0]);
     send_snapshot(s);
+    network_announce(s);
     if (s->state == SUPERVISOR_STARTING)
         supervisor_move(s, SUPERVISOR_RUNNING);
 }

@@ -144,6 +144,14 @@ void zygotes_kill_all(struct supervisor *s);
 /* Takes the pidfd; kills the process if it is a child of a zygote. */
 void zygotes_kill_worker(struct supervisor *s, int pidfd_consume, uint32_t signal);
 
+/* ---- network.c ---- */
+
+/* Whether the function's network can be held here. Returns 0, or -EOPNOTSUPP with *err. */
+int network_judge(const struct supervisor *s, const struct function *f, struct error *err);
+
+/* Logs the functions of the snapshot that will not be started because of it. */
+void network_announce(const struct supervisor *s);
+
 /* ---- spawn.c ---- */
 
 struct spawn {

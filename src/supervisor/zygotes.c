@@ -374,11 +374,16 @@ static struct zygote *zygote_new(struct supervisor *s, const struct function *f)
 void zygotes_want(struct supervisor *s, struct slice function, struct slice version)
 {
     struct function *f = s->snapshot ? snapshot_find(s->snapshot, function) : NULL;
+    struct error err = ERROR_NULL;
     struct zygote *z;
     int r;
 
     if (s->state != SUPERVISOR_RUNNING || !f || !slice_eq(version, slice_str(f->version))) {
         refuse(s, function, version, "this version is not served any more");
+        return;
+    }
+    if (!f->broken && network_judge(s, f, &err) < 0) {
+        refuse(s, function, version, err.text);
         return;
     }
     z = f->broken ? NULL : zygote_new(s, f);

@@ -55,6 +55,22 @@ static void example_plan(enum sandbox_profile profile, struct sandbox_plan *ret)
     "bind=/opt/mayfly/lib /run/mayfly/lib\nbind=/data/models /data/models\n"                       \
     "bind=/tmp/cache /run/mayfly/path6\nbind=/srv/uploads /srv/uploads writable\n"
 
+static void a_function_without_a_network_has_a_namespace_of_its_own(void **state)
+{
+    (void)state;
+    for (int profile = 0; profile < _SANDBOX_PROFILE_MAX; profile++) {
+        for (int network = 0; network < _NETWORK_MAX; network++) {
+            bool own = network == NETWORK_NONE && profile != SANDBOX_DEGRADED;
+            struct sandbox_plan plan;
+
+            example.network = (enum network)network;
+            example_plan((enum sandbox_profile)profile, &plan);
+            assert_int_equal((plan.init_namespaces & CLONE_NEWNET) != 0, own);
+        }
+    }
+    example.network = NETWORK_HOST;
+}
+
 static void a_plan_says_what_its_profile_does(void **state)
 {
     static const char *const texts[_SANDBOX_PROFILE_MAX] = {
@@ -278,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_says_what_its_profile_does),
+        cmocka_unit_test(a_function_without_a_network_has_a_namespace_of_its_own),
         cmocka_unit_test(a_function_without_a_tmp_saves_its_workers_a_mount_namespace),
         cmocka_unit_test(paths_of_the_host_are_found_inside),
         cmocka_unit_test(a_compiled_function_has_a_place_of_its_own),
