@@ -59,7 +59,65 @@ static void flush_streams(void)
         (void)fflush(stdout);
 }
 
-/* ---- the host's three calls ---- */
+/* ---- secrets ---- */
+
+static PyObject *environment; /* what os.environ keeps its bytes in, or NULL: it is another's */
+
+/* os.environ was filled when the interpreter started. Its dict, of bytes, is what os.environb is,
+ * too; what it would do beyond, putenv(), has been done. */
+static void find_environment(void)
+{
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *environ_object = os ? PyObject_GetAttrString(os, "environ") : NULL;
+
+    environment = environ_object ? PyObject_GetAttrString(environ_object, "_data") : NULL;
+    if (environment && !PyDict_Check(environment))
+        Py_CLEAR(environment);
+    Py_XDECREF(environ_object);
+    Py_XDECREF(os);
+    PyErr_Clear();
+}
+
+static void on_variable(void *ctx, const char *name, const char *value)
+{
+    PyObject *key = environment ? PyBytes_FromString(name) : NULL;
+    PyObject *item = key ? PyBytes_FromString(value) : NULL;
+
+    if (item && PyDict_SetItem(environment, key, item) < 0)
+        PyErr_Clear(); /* no memory: getenv() has it all the same */
+    Py_XDECREF(key);
+    Py_XDECREF(item);
+}
+
+/* With "secrets": "load". */
+static void set_variables(const struct zygote_start *start)
+{
+    find_environment();
+    for (const char *const *name = start->secrets; start->secrets_at_load && *name; name++) {
+        const char *value = getenv(*name);
+
+        if (value)
+            on_variable(NULL, *name, value);
+    }
+}
+
+/* The names of the variables that only workers have; NULL with an exception. */
+static PyObject *late_variables(const struct zygote_start *start)
+{
+    PyObject *list = PyList_New(0);
+
+    for (const char *const *name = start->secrets; list && !start->secrets_at_load && *name;
+         name++) {
+        PyObject *item = PyUnicode_DecodeFSDefault(*name);
+
+        if (!item || PyList_Append(list, item) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
+/* ---- the host's calls ---- */
 
 static void after_fork(void *ctx)
 {
@@ -180,6 +238,7 @@ static PyObject *py_open(PyObject *module, PyObject *unused)
 {
     struct error err = ERROR_NULL;
     const struct zygote_start *start;
+    PyObject *late;
     int r = zygote_open(&the_zygote, &err);
 
     if (r < 0) {
@@ -188,10 +247,14 @@ static PyObject *py_open(PyObject *module, PyObject *unused)
     }
     block_sigchld();
     start = zygote_start(the_zygote);
-    return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:K,s:K}", "function", start->function, "version",
-                         start->version, "handler", start->handler, "isolation",
+    set_variables(start);
+    late = late_variables(start);
+    if (!late)
+        return NULL;
+    return Py_BuildValue("{s:s,s:s,s:s,s:s,s:O,s:N,s:K,s:K}", "function", start->function,
+                         "version", start->version, "handler", start->handler, "isolation",
                          start->isolation == ISOLATION_INSTANCE ? "instance" : "request", "dev",
-                         start->dev ? Py_True : Py_False, "timeout_ms",
+                         start->dev ? Py_True : Py_False, "late_variables", late, "timeout_ms",
                          (unsigned long long)start->timeout_ms, "memory_bytes",
                          (unsigned long long)start->memory_bytes);
 }
@@ -254,7 +317,7 @@ static int take_host(PyObject *object)
 static PyObject *py_run(PyObject *module, PyObject *args)
 {
     static const struct zygote_host calls = {
-        .after_fork = after_fork, .touch = touch, .serve = serve};
+        .on_variable = on_variable, .after_fork = after_fork, .touch = touch, .serve = serve};
     PyObject *object, *freeze, *done;
 
     if (!PyArg_ParseTuple(args, "OO", &object, &freeze))

@@ -248,6 +248,9 @@ static enum cli_exit serve(struct cli *cli, bool dev)
     }
     add(&s, "--project", s.project);
     add(&s, "--state", s.state);
+    if (dev || !cli_value(cli, "state")) { /* where `mayfly secret` finds them by the project */
+        add(&s, "--secrets", paths_state_default(s.project));
+    }
     add(&s, "--listen", s.listen);
     add(&s, "--libexec", s.home.libexec);
     add(&s, "--lib", s.home.lib);

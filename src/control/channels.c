@@ -17,8 +17,10 @@ static void on_records(struct control *c, const struct wire_records *m)
     unpack_init(&u, m->bytes);
     for (uint32_t i = 0; i < m->n && !u.bad; i++) {
         record_decode(&u, &record);
-        if (!u.bad)
-            c->printer.kind->record(&c->printer, &record);
+        if (u.bad)
+            break;
+        redactor_record(&c->redactor, project_redact(c->project), &record);
+        c->printer.kind->record(&c->printer, &record);
     }
     if (unpack_end(&u) < 0)
         log_warning("records.bad", "n=%u", m->n);
@@ -35,8 +37,10 @@ static void on_logs(struct control *c, const struct wire_logs *m)
     unpack_init(&u, m->bytes);
     for (uint32_t i = 0; i < m->n && !u.bad; i++) {
         log_line_decode(&u, &line);
-        if (!u.bad)
-            c->printer.kind->log_line(&c->printer, &line, now_ns);
+        if (u.bad)
+            break;
+        redactor_line(&c->redactor, project_redact(c->project), &line);
+        c->printer.kind->log_line(&c->printer, &line, now_ns);
     }
     if (unpack_end(&u) < 0)
         log_warning("logs.bad", "n=%u", m->n);

@@ -44,6 +44,21 @@ static void put_strings(struct jsonw *w, const char *name, char *const *values)
     jsonw_array_end(w);
 }
 
+/* Variables that mention secrets, as mayfly.json has them. */
+static void put_secrets(struct jsonw *w, char *const *variables)
+{
+    jsonw_key(w, "secrets");
+    jsonw_object_begin(w);
+    for (; variables && *variables; variables++) {
+        const char *equals = strchr(*variables, '=');
+        _cleanup_free_ char *name = slice_dup(slice(*variables, (size_t)(equals - *variables)));
+
+        if (name)
+            put_str(w, name, equals + 1);
+    }
+    jsonw_object_end(w);
+}
+
 static void put_function(struct jsonw *w, const struct function *f)
 {
     jsonw_object_begin(w);
@@ -58,6 +73,7 @@ static void put_function(struct jsonw *w, const struct function *f)
     put_strings(w, "egress", f->egress);
     put_strings(w, "reads", f->reads);
     put_strings(w, "writes", f->writes);
+    put_secrets(w, f->secrets);
     /* In the units of struct limits, which their names tell. */
     jsonw_key(w, "limits");
     jsonw_object_begin(w);

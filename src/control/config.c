@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/reach.h"
 #include "control/words.h"
+#include "model/secret.h"
 #include "json/text.h"
 
 #include <errno.h>
@@ -193,6 +194,32 @@ static int read_isolation(struct reader *rd, void *into, json_t *value,
                                      : 0;
 }
 
+static int read_secrets(struct reader *rd, void *into, json_t *value, const struct json_path *here,
+                        size_t index)
+{
+    struct config_function *f = into;
+
+    f->settings.secrets_when = secrets_when_from_name(slice_str(json_string_value(value)));
+    return f->settings.secrets_when < 0 ? fail_type(rd, here, "\"request\" or \"load\"", value) : 0;
+}
+
+/* A text with a mistake in it would be handed on as it is, and nobody would notice. */
+static int mentions_check(struct reader *rd, const struct json_path *here, const json_t *value)
+{
+    struct slice rest = slice(json_string_value(value), json_string_length(value));
+    struct secret_piece piece;
+    int r;
+
+    while ((r = secret_piece_next(&rest, &piece)) > 0)
+        ;
+    return r == 0
+               ? 0
+               : fail(rd, here,
+                      "\"${\" begins ${secret:NAME}, where NAME has letters, digits and \"_.-\", "
+                      "at most %d; write \"$${\" for these two characters themselves",
+                      SECRET_NAME_MAX);
+}
+
 static int env_check(struct reader *rd, const struct json_path *here, const char *name,
                      const json_t *value)
 {
@@ -204,7 +231,7 @@ static int env_check(struct reader *rd, const struct json_path *here, const char
         return fail_type(rd, here, "a string, in quotes", value);
     if (json_string_length(value) > ENV_VALUE_MAX)
         return fail(rd, here, "must not be longer than %d bytes", ENV_VALUE_MAX);
-    return 0;
+    return mentions_check(rd, here, value);
 }
 
 static int read_env(struct reader *rd, void *into, json_t *value, const struct json_path *here,
@@ -469,6 +496,7 @@ static const struct key function_keys[] = {
     {"network", read_network, 0},
     {"reads", read_reads, 0},
     {"writes", read_writes, 0},
+    {"secrets", read_secrets, 0},
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_KEY(field, key)
 #include "model/limits.tbl.h"
 #undef LIMIT
@@ -476,7 +504,7 @@ static const struct key function_keys[] = {
 
 static const struct key default_keys[] = {
     {"isolation", read_isolation, 0}, {"env", read_env, 0},       {"network", read_network, 0},
-    {"reads", read_reads, 0},         {"writes", read_writes, 0},
+    {"reads", read_reads, 0},         {"writes", read_writes, 0}, {"secrets", read_secrets, 0},
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_KEY(field, key)
 #include "model/limits.tbl.h"
 #undef LIMIT
@@ -500,7 +528,7 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
         struct config_function *f = &c->functions[c->n_functions++];
         int r;
 
-        f->runtime = f->settings.isolation = f->settings.network = -1;
+        f->runtime = f->settings.isolation = f->settings.network = f->settings.secrets_when = -1;
         if (!function_name_is_valid(slice_str(name)))
             return fail(rd, &step,
                         "a function's name has letters, digits and \"-_./[]\", at most %d, and no "
@@ -523,7 +551,7 @@ static int read_defaults(struct reader *rd, void *into, json_t *value, const str
                          size_t index)
 {
     struct config *c = into;
-    struct config_function f = {.settings = {.isolation = -1, .network = -1}};
+    struct config_function f = {.settings = {.isolation = -1, .network = -1, .secrets_when = -1}};
     int r = object_read(rd, value, here, default_keys, ARRAY_SIZE(default_keys), &f);
 
     c->defaults = f.settings;
@@ -693,7 +721,7 @@ struct config *config_new(void)
     struct config *c = calloc(1, sizeof(*c));
 
     if (c)
-        c->defaults.isolation = c->defaults.network = -1;
+        c->defaults.isolation = c->defaults.network = c->defaults.secrets_when = -1;
     return c;
 }
 

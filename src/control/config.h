@@ -16,7 +16,8 @@ struct config_settings {
     struct limits limits;
     uint64_t limits_given; /* bit i: limit_infos[i] was given */
     int isolation;         /* enum isolation, or -1: not given */
-    char **env;            /* NAME=value; NULL-terminated; or NULL */
+    int secrets_when;      /* enum secrets_when, or -1: not given */
+    char **env;            /* NAME=text, NULL-terminated; may mention secrets; or NULL */
     int network;           /* enum network, or -1: not given */
     char **egress;         /* what egress_parse() reads, of NETWORK_LIST; or NULL */
     char **reads;          /* absolute paths; NULL-terminated; or NULL: not given */

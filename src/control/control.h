@@ -4,6 +4,7 @@
 
 #include "control/printer.h"
 #include "control/project.h"
+#include "control/redactor.h"
 #include "control/watch.h"
 #include "wire/wire.h"
 
@@ -15,6 +16,8 @@ struct control {
     struct output output;
     struct printer printer;
     struct watch watch;
+    struct watch secrets_watch; /* of the folder of the secrets, once the project has some */
+    struct redactor redactor;
     struct snapshot *last; /* the last that was published; NULL: none yet */
     uint64_t generation;
     bool load_failed; /* the last load */

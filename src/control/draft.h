@@ -35,6 +35,7 @@ struct draft {
     char *origin;                         /* "mayfly.json:3", "api/users.py" */
     struct target target;
     struct compile_job *job; /* or NULL: nothing to compile */
+    struct buf bundle;       /* the values of its secrets; empty: it has none */
 };
 
 struct load {
@@ -46,7 +47,8 @@ struct load {
     uint32_t n_units;
     struct draft *drafts;
     uint32_t n_drafts;
-    struct compile_job *jobs; /* one for each draft at most */
+    struct load_secrets *secrets; /* those that were opened; NULL: none yet */
+    struct compile_job *jobs;     /* one for each draft at most */
     uint32_t n_jobs;
 };
 

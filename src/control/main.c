@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <ftw.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -22,13 +24,16 @@
 #define EXIT_USAGE    2
 
 static const char usage_text[] =
-    "usage: mayfly-control --project DIR --state DIR --lib DIR --url URL [--dev] [--color]\n"
+    "usage: mayfly-control --project DIR --state DIR --lib DIR --url URL [--secrets DIR]\n"
+    "                      [--dev] [--color]\n"
     "       mayfly-control --check --project DIR --lib DIR [--state DIR] [--json] [--names]\n"
     "                      [--function NAME]\n"
     "The first form is started by mayfly-supervisor.\n";
 
 struct arguments {
     char *project, *state, *lib; /* absolute; owned */
+    const char *secrets;         /* state folder of the secrets, if it is not `state` */
+    char secrets_hint[PATH_MAX + 16];
     const char *url;
     bool dev, color, check;
     struct check_options check_options;
@@ -43,7 +48,8 @@ static int on_idle(void *ctx)
 
 static int poll_timeout(const struct control *c, uint64_t tick_ns)
 {
-    uint64_t now_ns = clock_now_ns(), due_ns = MIN(tick_ns, c->watch.due_ns);
+    uint64_t now_ns = clock_now_ns();
+    uint64_t due_ns = MIN(tick_ns, MIN(c->watch.due_ns, c->secrets_watch.due_ns));
 
     due_ns = MIN(due_ns, project_due_ns(c->project, now_ns));
 
@@ -55,13 +61,14 @@ static int poll_timeout(const struct control *c, uint64_t tick_ns)
 /* Waits for something to do, and does it. Returns 0, or -ECANCELED when it is time to end. */
 static int serve_once(struct control *c, int signal_fd)
 {
-    enum { SUPERVISOR, SIGNALS, WATCH, GATEWAY, OUTPUT, N };
+    enum { SUPERVISOR, SIGNALS, WATCH, SECRETS, GATEWAY, OUTPUT, N };
     uint64_t tick_ns = printer_tick(&c->printer, clock_now_ns());
     bool queued = wire_has_queued(&c->supervisor), pending = output_is_pending(&c->output);
     struct pollfd fds[N] = {
         [SUPERVISOR] = {.fd = c->supervisor.fd, .events = queued ? POLLIN | POLLOUT : POLLIN},
         [SIGNALS] = {.fd = signal_fd, .events = POLLIN},
         [WATCH] = {.fd = c->watch.fd, .events = POLLIN},
+        [SECRETS] = {.fd = c->secrets_watch.fd, .events = POLLIN},
         [GATEWAY] = {.fd = c->gateway.fd, .events = POLLIN},
         [OUTPUT] = {.fd = pending ? c->output.fd : -1, .events = POLLOUT},
     };
@@ -78,7 +85,11 @@ static int serve_once(struct control *c, int signal_fd)
         return r;
     if (fds[WATCH].revents)
         watch_read(&c->watch, clock_now_ns());
+    if (fds[SECRETS].revents)
+        watch_read(&c->secrets_watch, clock_now_ns());
     if (watch_is_due(&c->watch, clock_now_ns()))
+        c->load_wanted = true;
+    if (watch_is_due(&c->secrets_watch, clock_now_ns()))
         c->load_wanted = true;
     if (project_tick(c->project, clock_now_ns()))
         c->load_wanted = true;
@@ -130,16 +141,20 @@ static int control_init(struct control *c, const struct arguments *a)
                     .state = a->state,
                     .lib = a->lib,
                     .url = a->url,
+                    .secrets = a->secrets ? a->secrets : a->state,
+                    .secrets_hint = a->secrets ? NULL : a->secrets_hint,
                     .dev = a->dev,
                     .progress = isatty(STDERR_FILENO) == 1,
                     .idle = on_idle,
                     .idle_ctx = c},
         .gateway = {.fd = -1},
         .watch = {.fd = -1, .due_ns = UINT64_MAX},
+        .secrets_watch = {.fd = -1, .due_ns = UINT64_MAX},
         .load_wanted = true,
         .color = a->color,
     };
     list_init(&c->gateway.queue);
+    redactor_init(&c->redactor);
     output_init(&c->output, STDOUT_FILENO);
     printer_init(&c->printer, a->dev ? &printer_pretty : &printer_json, &c->output, a->color);
     r = fd_set_cloexec(FD_SUPERVISOR, true);
@@ -151,6 +166,9 @@ static int control_init(struct control *c, const struct arguments *a)
         log_error("supervisor.missing", "error=%s", strerrordesc_np(-r));
         return r;
     }
+    /* Values of secrets are in here: not for a debugger of the same user, nor for a core. */
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (a->dev && watch_init(&c->watch, &err) < 0)
         log_warning("watch.failed", "%s", err.text);
     c->project = project_new(&c->options);
@@ -172,6 +190,8 @@ static int serve(const struct arguments *a)
     wire_deinit(&c.gateway);
     wire_deinit(&c.supervisor);
     watch_deinit(&c.watch);
+    watch_deinit(&c.secrets_watch);
+    redactor_deinit(&c.redactor);
     printer_deinit(&c.printer);
     output_deinit(&c.output);
     (void)snapshot_free(c.last);
@@ -223,12 +243,13 @@ static int path_argument(char **ret, const char *option, const char *path)
 
 static int arguments_read(int argc, char **argv, struct arguments *a)
 {
-    enum { PROJECT = 256, STATE, LIB, URL, DEV, COLOR, CHECK, JSON, NAMES, FUNCTION };
+    enum { PROJECT = 256, STATE, LIB, URL, SECRETS, DEV, COLOR, CHECK, JSON, NAMES, FUNCTION };
     static const struct option options[] = {
         {"project", required_argument, NULL, PROJECT},
         {"state", required_argument, NULL, STATE},
         {"lib", required_argument, NULL, LIB},
         {"url", required_argument, NULL, URL},
+        {"secrets", required_argument, NULL, SECRETS},
         {"dev", no_argument, NULL, DEV},
         {"color", no_argument, NULL, COLOR},
         {"check", no_argument, NULL, CHECK},
@@ -252,6 +273,9 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
             break;
         case URL:
             a->url = optarg;
+            break;
+        case SECRETS:
+            a->secrets = optarg;
             break;
         case FUNCTION:
             a->check_options.function = optarg;
@@ -278,6 +302,8 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
     }
     if (r < 0)
         return r;
+    if (a->state)
+        (void)snprintf(a->secrets_hint, sizeof(a->secrets_hint), " --state %s", a->state);
     if (optind == argc && a->project && a->lib && (a->check || (a->state && a->url)))
         return 0;
     (void)fputs(usage_text, stderr);

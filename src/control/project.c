@@ -4,7 +4,9 @@
 
 #include "control/draft.h"
 #include "control/reach.h"
+#include "control/secrets.h"
 #include "control/words.h"
+#include "model/secret.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +19,9 @@ struct project {
     /* Programs of the last snapshot may still be started while the next one is being made known. */
     char (*keys)[sizeof(((struct compile_job *)0)->key)];
     size_t n_keys;
+    struct buf bundles; /* of secrets, of all functions */
+    bool has_secrets;
+    struct redact *redact;
 };
 
 struct project *project_new(const struct project_options *options)
@@ -28,7 +33,8 @@ struct project *project_new(const struct project_options *options)
     p->options = *options;
     p->cache = tree_cache_new();
     p->resolver = resolver_new();
-    return p->cache && p->resolver ? p : project_free(p);
+    p->redact = redact_new();
+    return p->cache && p->resolver && p->redact ? p : project_free(p);
 }
 
 struct project *project_free(struct project *p)
@@ -37,9 +43,26 @@ struct project *project_free(struct project *p)
         (void)tree_cache_free(p->cache);
         (void)resolver_free(p->resolver);
         free(p->keys);
+        secrets_bundle_wipe(&p->bundles);
+        (void)redact_free(p->redact);
         free(p);
     }
     return NULL;
+}
+
+struct slice project_secrets(const struct project *p)
+{
+    return buf_slice(&p->bundles);
+}
+
+bool project_has_secrets(const struct project *p)
+{
+    return p->has_secrets;
+}
+
+const struct redact *project_redact(const struct project *p)
+{
+    return p->redact;
 }
 
 /* ---- versions ---- */
@@ -54,7 +77,7 @@ static void digest_env(struct digest *digest, char *const *env)
 /* The code and what was said of the function, but not where either lies: the same project has the
  * same versions on another machine. A broken function differs from what it becomes when it is
  * mended from outside, by installing a compiler say. */
-static int version_make(struct draft *d)
+static int version_make(const struct load *l, struct draft *d)
 {
     uint8_t hash[TREE_HASH_SIZE];
     struct digest digest;
@@ -72,6 +95,7 @@ static int version_make(struct draft *d)
     reach_digest(d, &digest);
     digest_str(&digest, slice_str(d->f.broken));
     runtime_digest(d, &digest);
+    secrets_digest(l, d, &digest);
     r = digest_end(&digest, hash);
     if (r == 0)
         digest_hex(hash, FUNCTION_VERSION_LEN / 2, d->f.version);
@@ -126,7 +150,9 @@ static int drafts_build(struct project *p, struct load *l)
         if (r == 0)
             r = reach_finish(l, &l->drafts[i]);
         if (r == 0)
-            r = version_make(&l->drafts[i]);
+            r = secrets_prepare(l, &l->drafts[i]);
+        if (r == 0)
+            r = version_make(l, &l->drafts[i]);
         if (r == 0)
             r = runtime_env(l, &l->drafts[i]);
     }
@@ -290,6 +316,32 @@ void project_renew(struct project *p)
     p->renew = true;
 }
 
+/* Keeps what of the secrets is needed beyond the load. */
+static int secrets_keep(struct project *p, const struct load *l)
+{
+    struct buf bundles = BUF_INIT(SECRET_BUNDLES_MAX);
+    int r = secrets_encode(l, &bundles);
+
+    if (r == 0) {
+        r = secrets_redact_all(l, p->redact);
+        if (r == -ENOBUFS) { /* after very many changes: those of long ago are forgotten */
+            struct redact *fresh = redact_new();
+
+            r = fresh ? secrets_redact_all(l, fresh) : -ENOMEM;
+            (void)redact_free(fresh ? p->redact : NULL);
+            p->redact = fresh ? fresh : p->redact;
+        }
+    }
+    if (r < 0) {
+        secrets_bundle_wipe(&bundles);
+        return error_set_errno(l->err, r, "cannot hand on the secrets");
+    }
+    secrets_bundle_wipe(&p->bundles);
+    p->bundles = bundles;
+    p->has_secrets = l->secrets != NULL;
+    return 0;
+}
+
 int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err)
 {
     struct load l = {
@@ -307,6 +359,8 @@ int project_load(struct project *p, uint64_t generation, struct snapshot **ret, 
         r = drafts_make(&l);
     if (r == 0)
         r = drafts_build(p, &l);
+    if (r == 0)
+        r = secrets_keep(p, &l);
     if (r == 0)
         r = snapshot_fill(&l, s);
     if (r == 0)

@@ -17,6 +17,8 @@ struct project_options {
     const char *state;
     const char *lib;
     const char *url;
+    const char *secrets;      /* state folder with the secrets; NULL: their values are not needed */
+    const char *secrets_hint; /* behind "mayfly secret set NAME" in advice, or NULL */
     bool dev;
     bool progress;          /* stderr is a terminal: show what takes long */
     int (*idle)(void *ctx); /* see compile.h */
@@ -24,6 +26,7 @@ struct project_options {
 };
 
 struct project;
+struct redact;
 
 struct project *project_new(const struct project_options *options); /* NULL without memory */
 struct project *project_free(struct project *p);
@@ -37,6 +40,15 @@ bool project_tick(struct project *p, uint64_t now_ns);
 /* Names are not looked up again by the next load if that was done a moment ago, unless it is to be
  * anew. */
 void project_renew(struct project *p);
+/* What goes with the snapshot to the supervisor and to nobody else: the values of secrets, of the
+ * last load that was good (model/secret.h). Borrowed until the next one. */
+struct slice project_secrets(const struct project *p);
+
+/* Whether the last good load has functions with secrets, so that a change of one matters. */
+bool project_has_secrets(const struct project *p);
+
+/* Knows all values of this load and of those before it, which older workers still have. */
+const struct redact *project_redact(const struct project *p);
 
 /* Returns 0, or a negative errno with *err for the author: then *ret is untouched. */
 int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err);

@@ -2,11 +2,15 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/compile.h"
 #include "control/control.h"
+#include "os/fd.h"
 #include "os/memfd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NOTE_NAMES_MAX 5 /* changed functions that are named */
@@ -103,7 +107,7 @@ static void note_broken(const struct control *c, const struct snapshot *s)
 static int send_snapshot(struct control *c, const struct snapshot *s)
 {
     _cleanup_(buf_deinit) struct buf b = BUF_INIT(SNAPSHOT_BYTES_MAX);
-    struct wire_message m = {.type = WIRE_PUBLISH, .n_fds = 1};
+    struct wire_message m = {.type = WIRE_PUBLISH, .n_fds = 2};
     int r = snapshot_encode(s, &b);
 
     if (r < 0)
@@ -111,6 +115,11 @@ static int send_snapshot(struct control *c, const struct snapshot *s)
     m.fds[0] = memfd_new("mayfly-snapshot", buf_slice(&b));
     if (m.fds[0] < 0)
         return m.fds[0];
+    m.fds[1] = memfd_new("mayfly-secrets", project_secrets(c->project));
+    if (m.fds[1] < 0) {
+        fd_close(m.fds[0]);
+        return m.fds[1];
+    }
     m.publish.n_functions = s->n_functions;
     return wire_send(&c->supervisor, &m);
 }
@@ -143,6 +152,38 @@ static bool snapshots_are_equal(struct snapshot *a, struct snapshot *b)
     return equal;
 }
 
+/* Makes a folder for us alone, below one that may be missing, too. */
+static int path_make_private(const char *path)
+{
+    char above[PATH_MAX];
+
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    (void)snprintf(above, sizeof(above), "%s", path);
+    *strrchr(above, '/') = '\0';
+    return errno == ENOENT && path_make(above) == 0 && mkdir(path, 0700) == 0 ? 0 : -errno;
+}
+
+/* The folder is there from the first project on that has secrets, so that the first one to be set
+ * is seen. What cannot be watched needs a SIGHUP. */
+static void secrets_watch(struct control *c)
+{
+    struct error err = ERROR_NULL;
+    char dir[PATH_MAX];
+
+    if (!project_has_secrets(c->project) && c->secrets_watch.fd < 0)
+        return;
+    (void)snprintf(dir, sizeof(dir), "%s/secrets", c->options.secrets);
+    if (c->secrets_watch.fd < 0) {
+        if (path_make_private(dir) < 0 || watch_init(&c->secrets_watch, &err) < 0)
+            return;
+        c->secrets_watch.any_name = true;
+        c->load_wanted = true; /* whoever was faster than the watch is seen now */
+    }
+    if (watch_scan(&c->secrets_watch, dir, NULL, &err) < 0)
+        note(c, true, "watch.failed", err.text);
+}
+
 void publish(struct control *c)
 {
     bool forced = c->load_forced || c->load_failed || !c->last;
@@ -159,6 +200,7 @@ void publish(struct control *c)
     r = project_load(c->project, c->generation + 1, &s, &err);
     if (r == -ECANCELED)
         return;
+    secrets_watch(c);
     if (r < 0) {
         send_failure(c, &err);
         return;

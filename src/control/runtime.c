@@ -2,6 +2,7 @@
  * must be compiled first, one that finishes. */
 
 #include "control/draft.h"
+#include "model/secret.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -257,6 +258,32 @@ static size_t env_count(char *const *env)
     return n;
 }
 
+/* An author's variable; NULL without memory. What mentions secrets is not set here. */
+static char *variable_unescape(const char *variable)
+{
+    size_t len = 0, name_len = (size_t)(strchr(variable, '=') + 1 - variable);
+    struct slice rest = slice_str(variable + name_len);
+    char *plain = slice_dup(slice_str(variable)); /* never longer */
+    struct secret_piece piece;
+
+    while (plain && secret_piece_next(&rest, &piece) > 0) {
+        memcpy(plain + name_len + len, piece.text.base, piece.text.len);
+        len += piece.text.len;
+    }
+    if (plain)
+        plain[name_len + len] = '\0';
+    return plain;
+}
+
+static bool has_name(char *const *list, const char *variable, size_t name_len)
+{
+    for (; list && *list; list++) {
+        if (strncmp(*list, variable, name_len) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Sets NAME=value (consumed) unless the name is there already. */
 static int env_add(struct function *f, char *variable_consume)
 {
@@ -265,11 +292,10 @@ static int env_add(struct function *f, char *variable_consume)
     if (!variable_consume)
         return -ENOMEM;
     name_len = strcspn(variable_consume, "=") + 1;
-    for (size_t i = 0; i < n; i++) {
-        if (strncmp(f->env[i], variable_consume, name_len) == 0) {
-            free(variable_consume);
-            return 0;
-        }
+    if (has_name(f->env, variable_consume, name_len) ||
+        has_name(f->secrets, variable_consume, name_len)) {
+        free(variable_consume);
+        return 0;
     }
     f->env[n] = variable_consume;
     return 0;
@@ -300,9 +326,9 @@ int runtime_env(struct load *l, struct draft *d)
     if (!f->env)
         return -ENOMEM;
     for (; own && *own && r == 0; own++)
-        r = env_add(f, slice_dup(slice_str(*own)));
+        r = env_add(f, variable_unescape(*own));
     for (; defaults && *defaults && r == 0; defaults++)
-        r = env_add(f, slice_dup(slice_str(*defaults)));
+        r = env_add(f, variable_unescape(*defaults));
     for (; fixed && *fixed && r == 0; fixed++)
         r = env_add(f, slice_dup(slice_str(*fixed)));
     r = r < 0 ? r : env_addf(f, "MAYFLY_URL=%s", l->options->url);

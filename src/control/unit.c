@@ -4,6 +4,7 @@
 #include "control/draft.h"
 
 #include "base/log.h"
+#include "control/secrets.h"
 #include "control/words.h"
 
 #include <errno.h>
@@ -60,6 +61,7 @@ static void drafts_free(struct load *l)
         function_deinit(&l->drafts[i].f);
         free(l->drafts[i].origin);
         target_deinit(&l->drafts[i].target);
+        secrets_bundle_wipe(&l->drafts[i].bundle);
     }
     for (uint32_t i = 0; i < l->n_jobs; i++) {
         free(l->jobs[i].program);
@@ -72,6 +74,7 @@ static void drafts_free(struct load *l)
 void load_deinit(struct load *l)
 {
     drafts_free(l);
+    (void)load_secrets_free(l->secrets);
     for (uint32_t i = 0; i < l->n_units; i++)
         (void)unit_free(l->units[i]);
     *l = (struct load){0};
@@ -203,6 +206,8 @@ static void settings_apply(struct function *f, const struct config_settings *s)
         f->isolation = (enum isolation)s->isolation;
     if (s->network >= 0)
         f->network = (enum network)s->network;
+    if (s->secrets_when >= 0)
+        f->secrets_when = (enum secrets_when)s->secrets_when;
 }
 
 /* Fills in what does not depend on the runtime. */

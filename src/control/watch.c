@@ -82,6 +82,11 @@ int watch_scan(struct watch *w, const char *dir, const char *except, struct erro
     return scan_dir(&s, dir, 0);
 }
 
+static bool is_ignored(const struct watch *w, const char *name)
+{
+    return w->any_name ? name[0] == '.' : tree_ignores(name);
+}
+
 void watch_read(struct watch *w, uint64_t now_ns)
 {
     _Alignas(struct inotify_event) char events[16384];
@@ -99,7 +104,7 @@ void watch_read(struct watch *w, uint64_t now_ns)
 
             if (e->mask & IN_Q_OVERFLOW)
                 relevant = true;
-            else if (!(e->mask & IN_IGNORED) && (e->len == 0 || !tree_ignores(e->name)))
+            else if (!(e->mask & IN_IGNORED) && (e->len == 0 || !is_ignored(w, e->name)))
                 /* A folder's own attributes change with each file in it; mode and owner of files
                  * do make a difference. */
                 relevant = relevant || !(e->mask & IN_ATTRIB) || e->len > 0;

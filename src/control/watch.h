@@ -12,6 +12,8 @@ struct watch {
     int fd;          /* becomes readable; -1: nothing is watched */
     uint64_t due_ns; /* UINT64_MAX: nothing has changed */
     uint64_t latest_ns;
+    bool any_name; /* but for those with a dot in front, names do not tell what makes no difference
+                    */
 };
 
 /* Returns 0 or -errno with *err. */

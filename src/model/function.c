@@ -18,6 +18,11 @@ static const char *const network_names[_NETWORK_MAX] = {
     [NETWORK_LIST] = "list",
 };
 
+static const char *const secrets_when_names[_SECRETS_MAX] = {
+    [SECRETS_REQUEST] = "request",
+    [SECRETS_LOAD] = "load",
+};
+
 const struct limit_info limit_infos[] = {
 #define LIMIT(field, key_, unit_, min_, max_, dflt_, text_)                                        \
     {.key = (key_),                                                                                \
@@ -75,6 +80,11 @@ int network_from_name(struct slice name)
     return name_lookup(network_names, _NETWORK_MAX, name);
 }
 
+int secrets_when_from_name(struct slice name)
+{
+    return name_lookup(secrets_when_names, _SECRETS_MAX, name);
+}
+
 void limits_init(struct limits *limits)
 {
     *limits = (struct limits){
@@ -99,6 +109,7 @@ void function_deinit(struct function *f)
     free(f->code_dir);
     strings_free(f->argv);
     strings_free(f->env);
+    strings_free(f->secrets);
     strings_free(f->egress);
     strings_free(f->reads);
     strings_free(f->writes);

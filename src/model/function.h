@@ -25,6 +25,13 @@ enum isolation {
     _ISOLATION_MAX,
 };
 
+/* When the variables that come from secrets are set. */
+enum secrets_when {
+    SECRETS_REQUEST, /* in the worker, after the fork */
+    SECRETS_LOAD,    /* before the code is loaded: for code that wants them when it is imported */
+    _SECRETS_MAX,
+};
+
 /* What a function can reach. */
 enum network {
     NETWORK_HOST, /* what the machine can, but for what no function may */
@@ -40,6 +47,7 @@ const char *isolation_name(enum isolation isolation);
 int isolation_from_name(struct slice name);
 const char *network_name(enum network network);
 int network_from_name(struct slice name);
+int secrets_when_from_name(struct slice name);
 
 enum limit_unit {
     LIMIT_COUNT,
@@ -78,10 +86,12 @@ struct function {
     char *code_dir; /* absolute; the zygote's working directory */
     char **argv;    /* what the supervisor executes as zygote; NULL-terminated; argv[0] absolute */
     char **env;     /* NAME=value of the author; NULL-terminated */
+    char **secrets; /* NAME=text of the variables that mention secrets by name; NULL-terminated */
     char *broken;   /* why it cannot be started (a compiler's words, a missing tool), or NULL */
     enum runtime runtime;
     enum isolation isolation;
     enum network network;
+    enum secrets_when secrets_when;
     /* Rules (model/egress.h), numeric; NULL-terminated. Of NETWORK_LIST all that it may reach; of
      * NETWORK_HOST the resolvers among the addresses that are refused otherwise. */
     char **egress;

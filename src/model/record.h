@@ -33,7 +33,10 @@ enum trigger {
 const char *outcome_name(enum outcome outcome); /* "ok", "bad_reply", ... */
 const char *trigger_name(enum trigger trigger);
 
-#define REQUEST_ID_LEN 36 /* a UUID, version 7 */
+#define REQUEST_ID_LEN   36 /* a UUID, version 7 */
+#define RECORD_PATH_MAX  1024
+#define RECORD_ERROR_MAX 1024
+#define RECORD_STACK_MAX 16384
 
 /* RECORD_U64(name, text) and RECORD_STR(name, max, text) in the order of the bytes. */
 #define RECORD_FIELDS(U64, STR)                                                                    \
@@ -41,9 +44,9 @@ const char *trigger_name(enum trigger trigger);
     STR(function, 64, "name of the function")                                                      \
     STR(version, 64, "its version")                                                                \
     STR(method, 32, "HTTP method")                                                                 \
-    STR(path, 1024, "path as sent, without the query")                                             \
-    STR(error, 1024, "why it failed, for people; empty if it did not")                             \
-    STR(stack, 16384, "where it was stuck or crashed, if it could tell")                           \
+    STR(path, RECORD_PATH_MAX, "path as sent, without the query")                                  \
+    STR(error, RECORD_ERROR_MAX, "why it failed, for people; empty if it did not")                 \
+    STR(stack, RECORD_STACK_MAX, "where it was stuck or crashed, if it could tell")                \
     U64(start_us, "wall clock at arrival, microseconds since 1970")                                \
     U64(trigger, "enum trigger")                                                                   \
     U64(outcome, "enum outcome")                                                                   \

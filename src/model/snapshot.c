@@ -94,10 +94,12 @@ static void put_function(struct writer *w, const struct function *f)
     put_str(w, f->code_dir);
     put_strings(w, f->argv);
     put_strings(w, f->env);
+    put_strings(w, f->secrets);
     put_optional(w, f->broken);
     put_u8(w, f->runtime);
     put_u8(w, f->isolation);
     put_u8(w, f->network);
+    put_u8(w, f->secrets_when);
     put_strings(w, f->egress);
     put_strings(w, f->reads);
     put_strings(w, f->writes);
@@ -241,6 +243,15 @@ static bool are_rules(char *const *rules)
     return true;
 }
 
+static bool are_variables(char *const *env)
+{
+    for (; *env; env++) {
+        if (!strchr(*env, '=') || **env == '=')
+            return false;
+    }
+    return true;
+}
+
 static void get_function(struct reader *r, struct function *f)
 {
     f->name = get_str(r);
@@ -250,11 +261,13 @@ static void get_function(struct reader *r, struct function *f)
     f->code_dir = get_str(r);
     f->argv = get_strings(r, SNAPSHOT_ARGS_MAX);
     f->env = get_strings(r, SNAPSHOT_ENV_MAX);
+    f->secrets = get_strings(r, SNAPSHOT_ENV_MAX);
     if (get_flag(r))
         f->broken = get_str(r);
     f->runtime = get_enum(r, _RUNTIME_MAX);
     f->isolation = get_enum(r, _ISOLATION_MAX);
     f->network = get_enum(r, _NETWORK_MAX);
+    f->secrets_when = get_enum(r, _SECRETS_MAX);
     f->egress = get_strings(r, SNAPSHOT_EGRESS_MAX);
     f->reads = get_strings(r, SNAPSHOT_PATHS_MAX);
     f->writes = get_strings(r, SNAPSHOT_PATHS_MAX);
@@ -266,8 +279,8 @@ static void get_function(struct reader *r, struct function *f)
         r->u.bad = true;
     if (!are_absolute(f->reads) || !are_absolute(f->writes) || !are_rules(f->egress))
         r->u.bad = true;
-    for (char **e = f->env; *e; e++)
-        r->u.bad = r->u.bad || !strchr(*e, '=') || **e == '=';
+    if (!are_variables(f->env) || !are_variables(f->secrets))
+        r->u.bad = true;
 }
 
 static void get_route(struct reader *r, struct route *route, uint32_t n_functions)

@@ -187,6 +187,7 @@ static void on_signal(void *ctx, int signal)
 enum option_id {
     OPTION_PROJECT,
     OPTION_STATE,
+    OPTION_SECRETS,
     OPTION_LISTEN,
     OPTION_LIBEXEC,
     OPTION_LIB,
@@ -210,6 +211,7 @@ enum option_id {
 static const struct option long_options[] = {
     {"project", required_argument, NULL, OPTION_PROJECT},
     {"state", required_argument, NULL, OPTION_STATE},
+    {"secrets", required_argument, NULL, OPTION_SECRETS},
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"libexec", required_argument, NULL, OPTION_LIBEXEC},
     {"lib", required_argument, NULL, OPTION_LIB},
@@ -256,19 +258,13 @@ static int add_env(struct options *o, size_t *n, const char *text)
 static int parse_options(int argc, char **argv, struct options *o)
 {
     const char **texts[_OPTION_MAX] = {
-        [OPTION_PROJECT] = &o->project,
-        [OPTION_STATE] = &o->state_dir,
-        [OPTION_LISTEN] = &o->listen,
-        [OPTION_LIBEXEC] = &o->libexec,
-        [OPTION_LIB] = &o->lib,
-        [OPTION_WORKERS_MAX] = &o->workers_max,
-        [OPTION_HEAD_MAX] = &o->head_max,
-        [OPTION_LINE_MAX] = &o->line_max,
-        [OPTION_BODY_MAX] = &o->body_max,
-        [OPTION_HEAD_TIMEOUT] = &o->head_timeout,
-        [OPTION_IDLE_TIMEOUT] = &o->idle_timeout,
-        [OPTION_BODY_TIMEOUT] = &o->body_timeout,
-        [OPTION_WRITE_TIMEOUT] = &o->write_timeout,
+        [OPTION_PROJECT] = &o->project,           [OPTION_STATE] = &o->state_dir,
+        [OPTION_SECRETS] = &o->secrets_dir,       [OPTION_LISTEN] = &o->listen,
+        [OPTION_LIBEXEC] = &o->libexec,           [OPTION_LIB] = &o->lib,
+        [OPTION_WORKERS_MAX] = &o->workers_max,   [OPTION_HEAD_MAX] = &o->head_max,
+        [OPTION_LINE_MAX] = &o->line_max,         [OPTION_BODY_MAX] = &o->body_max,
+        [OPTION_HEAD_TIMEOUT] = &o->head_timeout, [OPTION_IDLE_TIMEOUT] = &o->idle_timeout,
+        [OPTION_BODY_TIMEOUT] = &o->body_timeout, [OPTION_WRITE_TIMEOUT] = &o->write_timeout,
     };
     bool *flags[_OPTION_MAX] = {[OPTION_ALLOW_DEGRADED] = &o->allow_degraded,
                                 [OPTION_DEV] = &o->dev,
@@ -452,7 +448,7 @@ static uint64_t boot_time_ns(void)
 int main(int argc, char **argv)
 {
     static struct supervisor s = {
-        .init_fd = -1, .listen_fd = -1, .local_fd = -1, .snapshot_fd = -1};
+        .init_fd = -1, .listen_fd = -1, .local_fd = -1, .snapshot_fd = -1, .secrets_fd = -1};
     struct error err = ERROR_NULL;
     const char *fault = getenv("MAYFLY_FAULT");
     int r;

@@ -1,6 +1,7 @@
 /* Gateway and control as data: what they are, what they are given, what they may say. Both start
  * again when they die: at once after a long life, ever slower after short ones. */
 
+#include "model/secret.h"
 #include "os/fd.h"
 #include "os/memfd.h"
 #include "supervisor/supervisor.h"
@@ -305,6 +306,10 @@ static unsigned control_args(struct supervisor *s, const char **argv)
     unsigned n = ARRAY_SIZE(args);
 
     memcpy(argv, args, sizeof(args));
+    if (s->options.secrets_dir) {
+        argv[n++] = "--secrets";
+        argv[n++] = s->options.secrets_dir;
+    }
     if (s->options.dev)
         argv[n++] = "--dev";
     if (s->options.color)
@@ -335,9 +340,21 @@ static int take_snapshot(struct supervisor *s, int fd)
     return 0;
 }
 
+/* Values are looked at when a zygote needs them; until then, that they are what they should be. */
+static bool are_secrets(int fd)
+{
+    struct slice bytes = SLICE_NULL, none;
+    int r = memfd_map(fd, SECRET_BUNDLES_MAX, &bytes);
+
+    if (r == 0)
+        r = secret_bundles_find(bytes, "", "", &none);
+    memfd_unmap(&bytes);
+    return r == -ENOENT;
+}
+
 static void on_publish(struct supervisor *s, struct wire_message *m)
 {
-    int r = take_snapshot(s, m->fds[0]);
+    int r = are_secrets(m->fds[1]) ? take_snapshot(s, m->fds[0]) : -EBADMSG;
 
     if (r < 0) {
         peer_fault(&s->control, "published what is no snapshot");
@@ -345,6 +362,8 @@ static void on_publish(struct supervisor *s, struct wire_message *m)
     }
     fd_close(s->snapshot_fd);
     s->snapshot_fd = take_fd(&m->fds[0]);
+    fd_close(s->secrets_fd);
+    s->secrets_fd = take_fd(&m->fds[1]);
     send_snapshot(s);
     network_announce(s);
     if (s->state == SUPERVISOR_STARTING)

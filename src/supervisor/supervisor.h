@@ -26,6 +26,7 @@ enum supervisor_state {
 struct options {
     const char *project;
     const char *state_dir;
+    const char *secrets_dir; /* state folder with the secrets, if it is another one; or NULL */
     const char *listen;
     const char *libexec;
     const char *lib;
@@ -100,6 +101,8 @@ struct supervisor {
     char *url;
     int snapshot_fd; /* the last good one, as control published it */
     struct snapshot *snapshot;
+    int secrets_fd; /* and the values of its functions' secrets, model/secret.h; never mapped long
+                     */
     struct peer gateway;
     struct peer control;
     struct list zygotes;

@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "base/sm.h"
 #include "base/utf8.h"
+#include "model/secret.h"
 #include "os/fd.h"
+#include "os/memfd.h"
 #include "os/proc.h"
 #include "supervisor/supervisor.h"
 
@@ -21,6 +23,7 @@
 #define FD_CONTROL        4 /* zygote/zygote.h's ZYGOTE_FD_CONTROL, and the gateway's behind it */
 #define SANDBOX_BYTES_MAX 4096 /* of a worker's part of the plan */
 #define FAILURE_MAX       65536
+#define SECRET_NAMES_MAX  65536 /* of the variables of one function */
 
 static const struct sm_state zygote_states[_ZYGOTE_STATE_MAX] = {
     [ZYGOTE_LOADING] = {"loading", SM_TO(ZYGOTE_READY) | SM_TO(ZYGOTE_ENDING)},
@@ -222,6 +225,51 @@ static int introduce(struct zygote *z, int channel_consume)
     return 0;
 }
 
+static int secret_names(const struct function *f, struct buf *b)
+{
+    int r = 0;
+
+    for (char *const *v = f->secrets; *v && r == 0; v++) {
+        r = buf_append(b, *v, (size_t)(strchrnul(*v, '=') - *v));
+        r = r < 0 ? r : buf_append(b, "", 1);
+    }
+    return r;
+}
+
+/* A memory file of its own: what is another function's must not come along. */
+static int bundle_open(const struct supervisor *s, const struct function *f)
+{
+    struct slice all = SLICE_NULL, bundle;
+    int r = memfd_map(s->secrets_fd, SECRET_BUNDLES_MAX, &all);
+
+    if (r == 0)
+        r = secret_bundles_find(all, f->name, f->version, &bundle);
+    if (r == 0)
+        r = memfd_new("mayfly-secrets", bundle);
+    memfd_unmap(&all);
+    return r;
+}
+
+/* Hands the zygote what is secret of its function, if anything is. */
+static int send_secrets(struct zygote *z, const struct function *f)
+{
+    _cleanup_(buf_deinit) struct buf names = BUF_INIT(SECRET_NAMES_MAX);
+    struct wire_message m = {.type = WIRE_SECRETS, .n_fds = 1};
+    int r;
+
+    if (!f->secrets || !f->secrets[0])
+        return 0;
+    r = secret_names(f, &names);
+    if (r < 0)
+        return r;
+    m.fds[0] = bundle_open(z->supervisor, f);
+    if (m.fds[0] < 0)
+        return m.fds[0];
+    m.secrets.at_load = f->secrets_when == SECRETS_LOAD;
+    m.secrets.names = buf_slice(&names);
+    return wire_send(&z->wire, &m);
+}
+
 static int send_start(struct zygote *z, const struct function *f, const struct sandbox_plan *plan)
 {
     struct buf sandbox = BUF_INIT(SANDBOX_BYTES_MAX);
@@ -293,6 +341,8 @@ static int zygote_launch(struct zygote *z, const struct function *f)
         r = spawn_process(z, f, &plan, (int[]){control[1], gateway[1]}, log[1]);
     if (r == 0)
         r = introduce(z, take_fd(&gateway[0]));
+    if (r == 0)
+        r = send_secrets(z, f);
     if (r == 0)
         r = send_start(z, f, &plan);
     if (r == 0)

@@ -24,7 +24,8 @@ MSG(KILL, kill, GATEWAY, SUPERVISOR, 1, F(u32, signal)) /* fd: pidfd of a zygote
 MSG(DRAINED, drained, GATEWAY, SUPERVISOR, 0, NOTHING)
 
 /* ---- supervisor and control ---- */
-MSG(PUBLISH, publish, CONTROL, SUPERVISOR, 1, F(u32, n_functions)) /* fd: memfd as in SNAPSHOT */
+MSG(PUBLISH, publish, CONTROL, SUPERVISOR, 2, F(u32, n_functions)) /* fds: memfds, as in SNAPSHOT,
+    and the secrets of the functions, model/secret.h: for the supervisor alone */
 MSG(PUBLISH_FAILED, publish_failed, CONTROL, SUPERVISOR, 0, F(str, error))
 MSG(RELOAD, reload, SUPERVISOR, CONTROL, 0, NOTHING)
 MSG(GATEWAY_LINK, gateway_link, SUPERVISOR, CONTROL, 1, NOTHING) /* fd: a channel to the gateway */
@@ -36,6 +37,8 @@ MSG(RECORDS, records, GATEWAY, CONTROL, 0, /* n records, one behind the other (m
 MSG(LOGS, logs, GATEWAY, CONTROL, 0, F(u32, n) F(u64, lost) F(str, bytes)) /* n log lines */
 
 /* ---- supervisor and zygote ---- */
+MSG(SECRETS, secrets, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: sealed memfd, model/secret.h */
+    F(u32, at_load) F(str, names)) /* of the variables, each ended by a NUL */
 MSG(START, start, SUPERVISOR, ZYGOTE, 0,
     F(str, function) F(str, version) F(str, handler) F(u32, isolation) F(u32, dev)
         F(u64, timeout_ms) F(u64, memory_bytes) F(str, sandbox))      /* struct sandbox_worker */

@@ -17,6 +17,7 @@
 #define READ_BYTES     16384
 #define OUT_HEAD_MAX   (256 * 1024)
 #define OUT_BODY_BYTES 65536 /* written out when it would be exceeded */
+#define NO_SECRETS     "mayfly: the secrets are lost: the function closed their descriptor\n"
 
 enum answer {
     ANSWER_NONE,    /* nothing said yet */
@@ -389,10 +390,18 @@ int worker_fail(struct worker *w, struct slice json)
         {SLICE_LIT("Mayfly-Error"), SLICE_LIT("Unhandled")},
     };
 
+    struct buf b = BUF_INIT(SIZE_MAX);
+    int r;
+
     if (w->answer == ANSWER_SENT)
         return -EPIPE; /* too late: a broken-off answer is all that can still tell */
     w->answer = ANSWER_NONE;
-    return worker_answer(w, 500, headers, ARRAY_SIZE(headers), json);
+    r = secrets_redact(json, &b);
+    if (r != 0)
+        json = r > 0 ? buf_slice(&b) : SLICE_LIT(WORKER_ERROR_WITHHELD);
+    r = worker_answer(w, 500, headers, ARRAY_SIZE(headers), json);
+    buf_deinit(&b);
+    return r;
 }
 
 int worker_fail_text(struct worker *w, const char *type, const char *message, const char *stack)
@@ -457,6 +466,10 @@ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolat
         .out_body = BUF_INIT(OUT_BODY_BYTES),
     };
     http_parser_init(&w->parser, HTTP_REQUEST, &worker_limits);
+    if (secrets_take(host, ctx) < 0) {
+        (void)!write(STDERR_FILENO, NO_SECRETS, sizeof(NO_SECRETS) - 1);
+        _exit(EXIT_FAILURE);
+    }
     if (host->after_fork)
         host->after_fork(ctx);
     if (!request_waits(w))

@@ -43,9 +43,9 @@ int worker_finish(struct worker *w);
 int worker_answer(struct worker *w, unsigned status, const struct http_header *headers, size_t n,
                   struct slice body);
 
-/* Answers with an unhandled error of the function: 500, Mayfly-Error: Unhandled, and the JSON. If
- * the answer has begun already, breaks it off. The second form makes the JSON of its parts; `stack`
- * has lines separated by '\n'. */
+/* Answers with an unhandled error of the function: 500, Mayfly-Error: Unhandled, and the JSON, in
+ * which "[secret NAME]" stands for the values of secrets. If the answer has begun already, breaks
+ * it off. The second form makes the JSON of its parts; `stack` has lines separated by '\n'. */
 int worker_fail(struct worker *w, struct slice json);
 int worker_fail_text(struct worker *w, const char *type, const char *message, const char *stack);
 

@@ -54,8 +54,26 @@ struct inheritance {
  * Context: the only place that forks without an exec. */
 int fork_worker(const struct inheritance *inheritance, struct pidref *ret);
 
+/* ---- secrets.c ---- */
+
+/* In the zygote: keeps the memory file in its place. Returns 0 or -errno. */
+int secrets_keep(int fd_consume);
+
+/* In the worker, or in the zygote if they are wanted at load: sets the variables and closes the
+ * file. host may be NULL. Returns 0 or -errno. */
+int secrets_take(const struct zygote_host *host, void *ctx);
+
+/* Adds the text without the values of the secrets that this process has. Returns 1 if there was
+ * one, 0 if there was none (then nothing is added), or -errno. */
+int secrets_redact(struct slice text, struct buf *b);
+
 /* The worker's whole life after the fork. */
 _noreturn_ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation);
+
+/* Instead of an error from which secrets cannot be taken out for want of memory. */
+#define WORKER_ERROR_WITHHELD                                                                      \
+    "{\"errorType\": \"Runtime.OutOfMemory\", \"errorMessage\": \"no memory to tell the error "    \
+    "without its secrets\", \"stackTrace\": []}"
 
 /* {"errorType": ..., "errorMessage": ..., "stackTrace": [...]} of its parts. */
 int worker_error_json(struct buf *b, const char *type, const char *message, const char *stack);

@@ -76,20 +76,70 @@ static bool has_own_processes(const struct zygote *z)
     return z->sandbox->worker.namespaces & CLONE_NEWPID;
 }
 
-static int await_start(struct zygote *z, struct error *err)
+/* The names, each ended by a NUL, as a list of strings. */
+static const char **keep_names(struct slice names)
 {
-    struct wire_message m;
+    const char *next = keep(names), *end = next + names.len;
+    const char **list;
+    size_t n = 0;
+
+    for (size_t i = 0; i < names.len; i++)
+        n += names.base[i] == '\0';
+    list = calloc(n + 1, sizeof(*list));
+    if (!list)
+        _exit(EXIT_FAILURE);
+    for (size_t i = 0; i < n && next < end; next += strlen(next) + 1)
+        list[i++] = next;
+    return list;
+}
+
+static int await_message(struct zygote *z, struct wire_message *m, struct error *err)
+{
     struct pollfd p = {.fd = z->control.fd, .events = POLLIN};
     int r;
 
     do {
         if (poll(&p, 1, -1) < 0 && errno != EINTR)
             return error_set_errno(err, -errno, "cannot wait for the supervisor");
-        r = wire_recv(&z->control, &m);
+        r = wire_recv(&z->control, m);
     } while (r == WIRE_E_AGAIN);
-    if (r != WIRE_E_OK || m.type != WIRE_START)
+    return r == WIRE_E_OK
+               ? 0
+               : error_set(err, -EPROTO, "started by something that is not mayfly's supervisor");
+}
+
+/* What comes ahead of START. */
+static int take_secrets(struct wire_message *m, struct zygote_start *start, struct error *err)
+{
+    int r = secrets_keep(take_fd(&m->fds[0]));
+
+    if (r < 0)
+        return error_set_errno(err, r, "cannot keep the secrets");
+    start->secrets = keep_names(m->secrets.names);
+    start->secrets_at_load = m->secrets.at_load != 0;
+    return 0;
+}
+
+static int await_start(struct zygote *z, struct error *err)
+{
+    static const char *const none[] = {NULL};
+    struct zygote_start before = {.secrets = none};
+    struct wire_message m;
+    int r;
+
+    while ((r = await_message(z, &m, err)) == 0 && m.type == WIRE_SECRETS) {
+        r = take_secrets(&m, &before, err);
+        wire_message_deinit(&m);
+        if (r < 0)
+            return r;
+    }
+    if (r < 0)
+        return r;
+    if (m.type != WIRE_START)
         return error_set(err, -EPROTO, "started by something that is not mayfly's supervisor");
     z->start = (struct zygote_start){
+        .secrets = before.secrets,
+        .secrets_at_load = before.secrets_at_load,
         .function = keep(m.start.function),
         .version = keep(m.start.version),
         .handler = keep(m.start.handler),
@@ -129,6 +179,9 @@ int zygote_open(struct zygote **ret, struct error *err)
     r = reserve_fds();
     if (r < 0)
         return error_set_errno(err, r, "cannot reserve file descriptors");
+    r = z->start.secrets_at_load ? secrets_take(NULL, NULL) : 0;
+    if (r < 0)
+        return error_set_errno(err, r, "cannot read the secrets");
     *ret = z;
     return 0;
 }
@@ -155,8 +208,12 @@ static void send_blocking(struct wire *w, struct wire_message *m)
 void zygote_fail(struct zygote *z, struct slice json)
 {
     struct wire_message m = {.type = WIRE_FAILED, .failed = {.error = json}};
+    struct buf b = BUF_INIT(SIZE_MAX);
+    int r = secrets_redact(json, &b);
 
-    m.failed.error.len = MIN(json.len, (size_t)WIRE_BYTES_MAX / 2);
+    if (r != 0)
+        m.failed.error = r > 0 ? buf_slice(&b) : SLICE_LIT(WORKER_ERROR_WITHHELD);
+    m.failed.error.len = MIN(m.failed.error.len, (size_t)WIRE_BYTES_MAX / 2);
     send_blocking(&z->control, &m);
     _exit(EXIT_FAILURE);
 }

@@ -20,6 +20,10 @@
     10 /* 6 to here are the zygote's own, too; a worker has none of 4 to here                      \
         */
 
+/* Behind them, if the function has secrets: a memory file with them, which a worker closes as soon
+ * as it has read it. It is not mapped in the zygote. */
+#define ZYGOTE_FD_SECRETS (ZYGOTE_FD_LAST + 1)
+
 struct zygote;
 struct worker;
 
@@ -30,12 +34,18 @@ struct zygote_start {
     const char *handler;
     enum isolation isolation;
     bool dev;
+    const char *const *secrets; /* variables that come from secrets, NULL-terminated */
+    bool secrets_at_load;       /* they are set already; else each worker sets them */
     uint64_t timeout_ms;
     uint64_t memory_bytes;
 };
 
 /* What a runtime does in a new worker, in this order. All but serve may be NULL. */
 struct zygote_host {
+    /* Learns of a variable that the worker's environment has got, in case that the runtime has an
+     * idea of it of its own. */
+    void (*on_variable)(void *ctx, const char *name, const char *value);
+
     /* Makes the runtime right after the fork: thread ids, locks, randomness. */
     void (*after_fork)(void *ctx);
 

@@ -108,7 +108,7 @@ static const struct {
      "mayfly.json:1: include[0]: unknown key \"prefx\"; did you mean \"prefix\"?"},
     {"{\"defaults\": {\n\"handler\": \"x\"}}",
      "mayfly.json:2: defaults: unknown key \"handler\"; known are isolation, env, network, reads, "
-     "writes, timeout, memory, concurrency, queue, queue_timeout, rate, burst, standby, "
+     "writes, secrets, timeout, memory, concurrency, queue, queue_timeout, rate, burst, standby, "
      "standby_idle, zygote_idle, "
      "init_timeout, body, "
      "response, cpu, cpu_time, processes, files, file_size, tmp, tmp_files, log"},

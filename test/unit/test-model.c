@@ -29,6 +29,8 @@ static void function_fill(struct function *f, const char *name)
                            .code_dir = strdup("/srv/project"),
                            .argv = strings("/usr/bin/python3", "/lib/main.py"),
                            .env = strings("GREETING=hi=there", "EMPTY="),
+                           .secrets = strings("PASSWORD=${secret:DB}", NULL),
+                           .secrets_when = SECRETS_LOAD,
                            .runtime = RUNTIME_NATIVE,
                            .isolation = ISOLATION_INSTANCE};
     limits_init(&f->limits);

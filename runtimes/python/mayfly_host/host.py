@@ -26,7 +26,7 @@ def run(mayfly, here):
     try:
         host = Host(mayfly, start)
     except BaseException as e:
-        json, text = errors.report(_explained(e))
+        json, text = errors.report(_explained(e, start["late_variables"]))
         errors.tell(text)
         mayfly.fail(json)
     mayfly.run(host, lambda: _freeze(mayfly, start))
@@ -48,8 +48,24 @@ def _freeze(mayfly, start):
     after_fork.forget_process(mayfly)
 
 
-def _explained(e):
+class _SecretKeyError(KeyError):
+    """A KeyError that says more than the key."""
+
+    def __str__(self):
+        return self.args[0]
+
+
+_SecretKeyError.__name__ = _SecretKeyError.__qualname__ = "KeyError"
+_SecretKeyError.__module__ = "builtins"
+
+
+def _explained(e, late_variables):
     """The error as the author should read it."""
+    if type(e) is KeyError and e.args and e.args[0] in late_variables:
+        return _SecretKeyError(
+            "%r (comes from a secret, and a request has it, but not the code that is loaded ahead of "
+            "all requests; read it in the handler, or set \"secrets\": \"load\" for this function in "
+            "mayfly.json)" % e.args).with_traceback(e.__traceback__)
     if isinstance(e, ModuleNotFoundError) and e.name:
         top = e.name.partition(".")[0]
         e.msg = "%s (not part of this Python, nor of the project; install it beside mayfly.json: " \

@@ -1,0 +1,85 @@
+#include "control/redactor.h"
+
+#include <stdio.h>
+
+#define TEXT_MAX (4UL * 1024 * 1024) /* a name may be longer than the value it stands for */
+
+/* Rather nothing than a value. */
+static const struct slice withheld = SLICE_LIT("[withheld: no memory to take secrets out]");
+
+void redactor_init(struct redactor *x)
+{
+    *x = (struct redactor){.next_cut = 0};
+    for (size_t i = 0; i < ARRAY_SIZE(x->bufs); i++)
+        buf_init(&x->bufs[i], TEXT_MAX);
+}
+
+void redactor_deinit(struct redactor *x)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(x->bufs); i++)
+        buf_deinit(&x->bufs[i]);
+}
+
+static struct slice without(const struct redact *r, struct slice text, unsigned cut, struct buf *b)
+{
+    int found;
+
+    buf_clear(b);
+    found = redact_text(r, text, cut, b);
+    if (found < 0)
+        return withheld;
+    return found > 0 ? buf_slice(b) : text;
+}
+
+/* Whether the line before, of the same output, was cut; and notes whether this one is. */
+static bool goes_on(struct redactor *x, const struct log_line *l, bool is_cut)
+{
+    for (unsigned i = 0; i < REDACTOR_CUTS_MAX; i++) {
+        if (x->cuts[i].used && x->cuts[i].stream == l->stream &&
+            slice_eq(slice_str(x->cuts[i].request_id), l->request_id) &&
+            slice_eq(slice_str(x->cuts[i].function), l->function)) {
+            x->cuts[i].used = is_cut;
+            return true;
+        }
+    }
+    if (is_cut) {
+        unsigned i = x->next_cut++ % REDACTOR_CUTS_MAX;
+
+        (void)snprintf(x->cuts[i].request_id, sizeof(x->cuts[i].request_id), "%.*s",
+                       SLICE_ARG(l->request_id));
+        (void)snprintf(x->cuts[i].function, sizeof(x->cuts[i].function), "%.*s",
+                       SLICE_ARG(l->function));
+        x->cuts[i].stream = l->stream;
+        x->cuts[i].used = true;
+    }
+    return false;
+}
+
+void redactor_line(struct redactor *x, const struct redact *r, struct log_line *l)
+{
+    bool is_cut = l->text.len >= LOG_LINE_BYTES_MAX;
+    unsigned cut = is_cut ? REDACT_CUT_END : 0;
+
+    if (!r)
+        return;
+    if (goes_on(x, l, is_cut))
+        cut |= REDACT_CUT_START;
+    l->text = without(r, l->text, cut, &x->bufs[0]);
+}
+
+void redactor_record(struct redactor *x, const struct redact *r, struct record *record)
+{
+    struct {
+        struct slice *text;
+        size_t max;
+    } texts[ARRAY_SIZE(x->bufs)] = {
+        {&record->error, RECORD_ERROR_MAX},
+        {&record->stack, RECORD_STACK_MAX},
+        {&record->path, RECORD_PATH_MAX},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts) && r; i++)
+        *texts[i].text =
+            without(r, *texts[i].text, texts[i].text->len >= texts[i].max ? REDACT_CUT_END : 0,
+                    &x->bufs[i]);
+}
