@@ -5,7 +5,9 @@
 #include "os/fault.h"
 #include "os/fd.h"
 #include "os/net.h"
+#include "sandbox/landlock.h"
 #include "sandbox/root.h"
+#include "sandbox/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +89,13 @@ static int become_zygote(const struct sandbox_plan *p, struct error *err)
             return error_set_errno(err, r, "sandbox: become the zygote's user");
     }
     r = forbid_privileges();
-    return r < 0 ? error_set_errno(err, r, "sandbox: no new privileges") : 0;
+    if (r < 0)
+        return error_set_errno(err, r, "sandbox: no new privileges");
+    r = p->landlock ? sandbox_landlock_zygote() : 0; /* positive: this kernel has no scopes */
+    if (r < 0)
+        return error_set_errno(err, r, "sandbox: Landlock");
+    r = p->filter ? sandbox_seccomp_install() : 0;
+    return r < 0 ? error_set_errno(err, r, "sandbox: filter system calls") : 0;
 }
 
 /* ---- init ---- */
@@ -104,6 +112,8 @@ static _noreturn_ void become_init(const struct sandbox_plan *p, int init_fd)
     /* Again, since the change of user clears it. A supervisor that died in between has closed the
      * zygote's channel, and with the zygote we end. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || cred_drop() < 0 || forbid_privileges() < 0)
+        _exit(EXIT_FAILURE);
+    if (p->filter && sandbox_seccomp_install() < 0)
         _exit(EXIT_FAILURE);
     (void)fexecve(FD_INIT, argv, env);
     _exit(EXIT_FAILURE);

@@ -1,5 +1,6 @@
 #include "sandbox/sandbox.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
@@ -138,6 +139,18 @@ static uint64_t whole_seconds(uint64_t ms)
     return (ms + 999) / 1000;
 }
 
+static void plan_writes(struct sandbox_plan *p)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < p->n_binds && n < SANDBOX_WRITES_MAX; i++) {
+        const struct sandbox_bind *b = &p->binds[i];
+
+        if (b->writable)
+            p->worker.writes[n++] = b->target[0] ? b->target : b->source;
+    }
+}
+
 static void plan_worker(struct sandbox_plan *p, const struct limits *l)
 {
     struct sandbox_worker *w = &p->worker;
@@ -145,6 +158,8 @@ static void plan_worker(struct sandbox_plan *p, const struct limits *l)
     w->namespaces = profiles[p->profile].worker;
     w->slot_uid = profiles[p->profile].ids ? ID_SLOTS : 0;
     w->drop_capabilities = profiles[p->profile].capabilities != 0;
+    w->landlock = p->landlock;
+    plan_writes(p);
     if (!l)
         return;
     w->memory_bytes = l->memory_bytes;
@@ -183,11 +198,11 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
         .landlock = whole,
     };
     assert(rq->index < SANDBOX_VERSIONS_MAX);
-    plan_worker(ret, l);
     if (whole && rq->function && rq->function->network == NETWORK_NONE)
         ret->init_namespaces |= CLONE_NEWNET;
     if (whole)
         plan_binds(ret, rq);
+    plan_worker(ret, l);
 }
 
 /* ---- as text ---- */
@@ -215,6 +230,7 @@ int sandbox_plan_print(const struct sandbox_plan *p, struct buf *b)
         {"worker.tmp_inodes", p->worker.tmp_inodes},
         {"worker.slot_uid", p->worker.slot_uid},
         {"worker.drop_capabilities", p->worker.drop_capabilities},
+        {"worker.landlock", p->worker.landlock},
         {"worker.processes", p->worker.processes},
         {"worker.memory_bytes", p->worker.memory_bytes},
         {"worker.cpu_seconds", p->worker.cpu_seconds},
@@ -242,27 +258,45 @@ int sandbox_plan_print(const struct sandbox_plan *p, struct buf *b)
 
 int sandbox_worker_encode(const struct sandbox_worker *w, struct buf *b)
 {
-    const uint64_t values[] = {w->namespaces,        w->tmp_bytes, w->tmp_inodes,   w->slot_uid,
-                               w->drop_capabilities, w->processes, w->memory_bytes, w->cpu_seconds};
+    const uint64_t values[] = {w->namespaces, w->tmp_bytes,         w->tmp_inodes,
+                               w->slot_uid,   w->drop_capabilities, w->landlock,
+                               w->processes,  w->memory_bytes,      w->cpu_seconds};
+    uint32_t n = 0;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(values); i++)
         r = pack_u64(b, values[i]);
+    while (w->writes[n])
+        n++;
+    r = r < 0 ? r : pack_u32(b, n);
+    for (uint32_t i = 0; r == 0 && i < n; i++)
+        r = pack_str(b, slice_str(w->writes[i]));
     return r;
 }
 
 int sandbox_worker_decode(struct slice bytes, struct sandbox_worker *ret)
 {
     struct unpack u;
+    uint32_t n;
 
+    *ret = (struct sandbox_worker){.namespaces = 0};
     unpack_init(&u, bytes);
     ret->namespaces = unpack_u64(&u);
     ret->tmp_bytes = unpack_u64(&u);
     ret->tmp_inodes = unpack_u64(&u);
     ret->slot_uid = (uint32_t)unpack_u64(&u);
     ret->drop_capabilities = unpack_u64(&u) != 0;
+    ret->landlock = unpack_u64(&u) != 0;
     ret->processes = unpack_u64(&u);
     ret->memory_bytes = unpack_u64(&u);
     ret->cpu_seconds = unpack_u64(&u);
+    n = unpack_count(&u, sizeof(uint32_t));
+    if (n > SANDBOX_WRITES_MAX)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < n; i++) {
+        ret->writes[i] = slice_dup(unpack_str(&u));
+        if (!ret->writes[i])
+            return -ENOMEM;
+    }
     return unpack_end(&u);
 }

@@ -20,10 +20,11 @@
 
 #include <sys/types.h>
 
-#define SANDBOX_CODE    "/var/task"           /* where a function finds its code */
-#define SANDBOX_LIB     "/run/mayfly/lib"     /* mayfly's own part of the runtimes */
-#define SANDBOX_PROGRAM "/run/mayfly/program" /* a compiled function */
-#define SANDBOX_OTHER   "/run/mayfly/path"    /* and a number: a path that cannot keep its place */
+#define SANDBOX_CODE       "/var/task"           /* where a function finds its code */
+#define SANDBOX_LIB        "/run/mayfly/lib"     /* mayfly's own part of the runtimes */
+#define SANDBOX_PROGRAM    "/run/mayfly/program" /* a compiled function */
+#define SANDBOX_WRITES_MAX 64                    /* paths of the host that a function may write */
+#define SANDBOX_OTHER      "/run/mayfly/path" /* and a number: a path that cannot keep its place */
 
 /* What the supervisor may do, found out once at its start (layers.h). */
 enum sandbox_profile {
@@ -44,18 +45,24 @@ struct sandbox_worker {
     uint64_t tmp_inodes;
     uint32_t slot_uid; /* the uid and gid of slot 0; 0: it keeps the zygote's */
     bool drop_capabilities;
+    bool landlock;
     uint64_t processes; /* rlimits; 0: as the zygote's */
     uint64_t memory_bytes;
     uint64_t cpu_seconds;
+    const char *writes[SANDBOX_WRITES_MAX + 1]; /* folders beside /tmp, as they are inside; NULL-
+                                                   terminated, borrowed */
 };
 
 int sandbox_worker_encode(const struct sandbox_worker *w, struct buf *b);
+/* The strings are copied and live as long as the process. */
 int sandbox_worker_decode(struct slice bytes, struct sandbox_worker *ret);
 
 /* What the zygote prepares once for all its workers; the worker's steps then allocate nothing. */
 struct sandbox_fork {
     struct sandbox_worker worker;
     uint64_t data_bytes; /* RLIMIT_DATA; 0: as it is */
+    int rules_fd;        /* Landlock's for all workers; -1: each makes its own */
+    const char *writable[SANDBOX_WRITES_MAX + 3];
 };
 
 /* In the zygote, when the function is loaded. Returns 0 or -errno. */

@@ -5,7 +5,9 @@
 
 #include "os/cred.h"
 #include "os/fault.h"
+#include "os/fd.h"
 #include "os/mount.h"
+#include "sandbox/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,12 +34,48 @@ static int data_of_this_process(uint64_t *ret)
     return pages > 0 ? 0 : -EBADMSG;
 }
 
+static const char *const readable[] = {"/", NULL};
+
+/* Rules name what is mounted when they are made: a /tmp that each worker mounts for itself is not
+ * known to rules of the zygote's. */
+static int prepare_rules(struct sandbox_fork *f)
+{
+    unsigned n = 0;
+    int r;
+
+    f->writable[n++] = "/tmp";
+    f->writable[n++] = "/dev";
+    for (unsigned i = 0; f->worker.writes[i]; i++)
+        f->writable[n++] = f->worker.writes[i];
+    if (f->worker.namespaces & CLONE_NEWNS)
+        return 0;
+    r = sandbox_landlock_prepare(readable, f->writable, &f->rules_fd);
+    return MIN(r, 0);
+}
+
+static int enter_rules(const struct sandbox_fork *f)
+{
+    int fd = f->rules_fd, r = 0;
+
+    if (fd < 0)
+        r = sandbox_landlock_prepare(readable, f->writable, &fd);
+    if (r == 0)
+        r = sandbox_landlock_worker(fd);
+    fd_close(fd);
+    return MIN(r, 0); /* a kernel without Landlock: the layers' list tells */
+}
+
 int sandbox_fork_prepare(struct sandbox_fork *f, const struct sandbox_worker *w)
 {
     uint64_t own = 0;
     int r = 0;
 
-    *f = (struct sandbox_fork){.worker = *w};
+    *f = (struct sandbox_fork){.worker = *w, .rules_fd = -1};
+    if (w->landlock) {
+        r = prepare_rules(f);
+        if (r < 0)
+            return r;
+    }
     if (w->memory_bytes > 0) {
         r = data_of_this_process(&own);
         f->data_bytes = own + w->memory_bytes;
@@ -79,6 +117,8 @@ int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n
         r = cred_switch(uid, uid);
     if (r == 0 && w->drop_capabilities)
         r = cred_drop();
+    if (r == 0 && w->landlock)
+        r = enter_rules(f);
     /* Where all share one uid, the others count as well. */
     if (r == 0 && w->processes > 0)
         r = limit(RLIMIT_NPROC, w->processes + (w->slot_uid ? 0 : n_alive));

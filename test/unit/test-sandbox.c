@@ -80,6 +80,7 @@ static void a_plan_says_what_its_profile_does(void **state)
             "ids_first=1879244800\ntmp_bytes=67108864\ntmp_inodes=4096\n" LIMITS_TEXT
             "own_root=1\nfilter=1\nlandlock=1\nworker.tmp_bytes=67108864\n"
             "worker.tmp_inodes=4096\nworker.slot_uid=2\nworker.drop_capabilities=1\n"
+            "worker.landlock=1\n"
             "worker.processes=64\nworker.memory_bytes=134217728\nworker.cpu_seconds=0\n" BINDS_TEXT,
         [SANDBOX_USER] =
             "profile=user\ninit_namespaces=0x3e020000\nzygote_namespaces=0x10020000\n"
@@ -87,13 +88,14 @@ static void a_plan_says_what_its_profile_does(void **state)
             "ids_first=0\ntmp_bytes=67108864\ntmp_inodes=4096\n" LIMITS_TEXT
             "own_root=1\nfilter=1\nlandlock=1\nworker.tmp_bytes=67108864\n"
             "worker.tmp_inodes=4096\nworker.slot_uid=0\nworker.drop_capabilities=1\n"
+            "worker.landlock=1\n"
             "worker.processes=64\nworker.memory_bytes=134217728\nworker.cpu_seconds=0\n" BINDS_TEXT,
         [SANDBOX_DEGRADED] =
             "profile=degraded\ninit_namespaces=0\nzygote_namespaces=0\nworker_namespaces=0\n"
             "zygote_capabilities=0\nuid=1000\ngid=100\nids_first=0\ntmp_bytes=67108864\n"
             "tmp_inodes=4096\n" LIMITS_TEXT
             "own_root=0\nfilter=0\nlandlock=0\nworker.tmp_bytes=0\nworker.tmp_inodes=0\n"
-            "worker.slot_uid=0\nworker.drop_capabilities=0\nworker.processes=0\n"
+            "worker.slot_uid=0\nworker.drop_capabilities=0\nworker.landlock=0\nworker.processes=0\n"
             "worker.memory_bytes=134217728\nworker.cpu_seconds=0\n",
     };
 
@@ -173,7 +175,10 @@ static void a_workers_part_travels_whole(void **state)
                 w.processes == plan.worker.processes &&
                 w.memory_bytes == plan.worker.memory_bytes &&
                 w.cpu_seconds == plan.worker.cpu_seconds);
-    assert_int_equal(sandbox_worker_decode(slice(b.data, buf_len(&b) - 1), &w), -EBADMSG);
+    assert_string_equal(w.writes[0], "/srv/uploads");
+    assert_null(w.writes[1]);
+    free((char *)(uintptr_t)w.writes[0]);
+    assert_int_equal(sandbox_worker_decode(slice(b.data, 70), &w), -EBADMSG);
     buf_deinit(&b);
 }
 

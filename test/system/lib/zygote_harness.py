@@ -176,7 +176,7 @@ class _Reader:
 def sandbox_worker(own_pid_namespace):
     """What of the sandbox is each worker's own (src/sandbox/plan.c): here nothing but a namespace."""
     CLONE_NEWPID = 0x20000000
-    return struct.pack("<8Q", CLONE_NEWPID if own_pid_namespace else 0, 0, 0, 0, 0, 0, 0, 0)
+    return struct.pack("<9QI", CLONE_NEWPID if own_pid_namespace else 0, *[0] * 9)
 
 
 class Zygote:
