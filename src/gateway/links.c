@@ -121,7 +121,7 @@ static void on_supervisor_message(struct gateway *g, struct wire_message *m)
     case WIRE_ZYGOTE_ENDED:
         p = pools_find_zygote(g, m->zygote_ended.zygote);
         if (p)
-            pool_on_zygote_ended(p, m->zygote_ended.loaded, m->zygote_ended.error);
+            pool_on_zygote_ended(p, &m->zygote_ended);
         break;
     case WIRE_ZYGOTE_REFUSED:
         pools_on_zygote_refused(g, m->zygote_refused.function, m->zygote_refused.version,

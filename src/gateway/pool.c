@@ -369,10 +369,13 @@ static void on_load_failed(struct pool *p, struct slice error)
         fail_queue(p, OUTCOME_INIT, 500, "the function could not be loaded");
 }
 
-void pool_on_zygote_ended(struct pool *p, bool loaded, struct slice error)
+void pool_on_zygote_ended(struct pool *p, const struct wire_zygote_ended *ended)
 {
-    if (!loaded) {
-        on_load_failed(p, error);
+    /* Killed while it loaded: not for what the function did, so that another may have more luck. */
+    bool again = ended->loaded || (ended->killed && p->n_dead_zygotes + 1 < DEAD_ZYGOTES_MAX);
+
+    if (!again) {
+        on_load_failed(p, ended->error);
         return;
     }
     enter_cold(p);

@@ -69,7 +69,7 @@ void pool_drop_zygote(struct pool *p, const char *what);
 /* The supervisor's word. */
 void pool_on_zygote_started(struct gateway *g, struct wire_message *m);
 void pool_on_zygote_ready(struct pool *p, pid_t pid);
-void pool_on_zygote_ended(struct pool *p, bool loaded, struct slice error);
+void pool_on_zygote_ended(struct pool *p, const struct wire_zygote_ended *ended);
 void pools_on_zygote_refused(struct gateway *g, struct slice function, struct slice version,
                              struct slice error);
 void pools_drop_standbys(struct gateway *g);

@@ -18,7 +18,8 @@
 
 #define ARGV_MAX             24
 #define SANDBOX_JSON_MAX     16384
-#define QUICK_DEATH_NS       (2 * NS_PER_S) /* a life shorter than this counts as one */
+#define QUICK_DEATH_NS       (NS_PER_S / 2) /* a life shorter than this counts as one */
+#define QUICK_FIRST_DEATH_NS (2 * NS_PER_S) /* before anything was ever served */
 #define QUICK_DEATHS_MAX     5              /* in a row, before anything was ever served: give up */
 #define RESTART_DELAY_NS     (50 * NS_PER_MS)
 #define RESTART_DELAY_NS_MAX (2 * NS_PER_S)
@@ -132,7 +133,7 @@ static void on_peer_exit(struct loop_io *io)
 {
     struct peer *p = container_of(io, struct peer, exit_io);
     struct supervisor *s = p->supervisor;
-    uint64_t delay = 0;
+    uint64_t delay = 0, life, quick;
     int status = 0;
 
     if (pidref_reap(&p->process, &status) <= 0)
@@ -148,8 +149,9 @@ static void on_peer_exit(struct loop_io *io)
         supervisor_move(s, SUPERVISOR_STOPPING);
         return;
     }
-    p->n_quick_deaths =
-        loop_now(s->loop) - p->started_ns < QUICK_DEATH_NS ? p->n_quick_deaths + 1 : 0;
+    life = loop_now(s->loop) - p->started_ns;
+    quick = s->state == SUPERVISOR_STARTING ? QUICK_FIRST_DEATH_NS : QUICK_DEATH_NS;
+    p->n_quick_deaths = life < quick ? p->n_quick_deaths + 1 : 0;
     if (s->state == SUPERVISOR_STARTING && p->n_quick_deaths >= QUICK_DEATHS_MAX) {
         log_error("peer.hopeless", "program=%s what=it dies whenever it is started", p->role->name);
         s->result = EXIT_FAILURE;

@@ -32,13 +32,13 @@ static const struct sm_state zygote_states[_ZYGOTE_STATE_MAX] = {
     [ZYGOTE_DONE] = {"done", 0},
 };
 
-static void tell_ended(struct zygote *z, int status)
+static void tell_ended(struct zygote *z, bool killed)
 {
     struct wire_message m = {
         .type = WIRE_ZYGOTE_ENDED,
         .zygote_ended = {.zygote = z->id,
                          .loaded = z->was_ready,
-                         .status = (uint32_t)status,
+                         .killed = killed,
                          .error = slice_str(z->failure)},
     };
 
@@ -152,6 +152,7 @@ static int status_of_zygote(const struct zygote *z, int status)
 static void on_zygote_exit(struct loop_io *io)
 {
     struct zygote *z = container_of(io, struct zygote, exit_io);
+    bool killed = false;
     char text[96];
     int status = 0;
 
@@ -162,6 +163,7 @@ static void on_zygote_exit(struct loop_io *io)
         on_zygote_ready(&z->io); /* its last words */
         if (z->state != ZYGOTE_ENDING)
             zygote_move(z, ZYGOTE_ENDING);
+        killed = !z->failure && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
         if (WIFSIGNALED(status))
             (void)snprintf(text, sizeof(text),
                            "the process that holds the function was killed by "
@@ -174,7 +176,7 @@ static void on_zygote_exit(struct loop_io *io)
                            WEXITSTATUS(status));
         zygote_blame(z, "Runtime.ExitError", text);
     }
-    tell_ended(z, status);
+    tell_ended(z, killed);
     zygote_move(z, ZYGOTE_DONE);
     zygote_free(z);
 }

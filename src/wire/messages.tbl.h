@@ -13,8 +13,9 @@ MSG(ZYGOTE_STARTED, zygote_started, SUPERVISOR, GATEWAY, 2, /* fds: channel, its
     F(u64, zygote) F(u64, pid) F(str, function) F(str, version))
 MSG(ZYGOTE_READY, zygote_ready, SUPERVISOR, GATEWAY, 0, /* pid: the zygote's own, behind its init */
     F(u64, zygote) F(u64, pid) F(u64, init_ns))
-MSG(ZYGOTE_ENDED, zygote_ended, SUPERVISOR, GATEWAY, 0, /* loaded: whether it ever was ready */
-    F(u64, zygote) F(u32, loaded) F(u32, status) F(str, error))
+/* loaded: whether it ever was ready; killed: by a SIGKILL from who knows where */
+MSG(ZYGOTE_ENDED, zygote_ended, SUPERVISOR, GATEWAY, 0,
+    F(u64, zygote) F(u32, loaded) F(u32, killed) F(str, error))
 MSG(ZYGOTE_REFUSED, zygote_refused, SUPERVISOR, GATEWAY, 0, /* none could be started */
     F(str, function) F(str, version) F(str, error))
 MSG(DRAIN, drain, SUPERVISOR, GATEWAY, 0, NOTHING)
