@@ -20,7 +20,7 @@ struct unit {
     bool has_config;
     struct config *config;
     struct api_files api;
-    uint8_t hash[TREE_HASH_SIZE];
+    struct tree tree;
     char *python;                   /* absolute; or NULL: */
     struct interpreter interpreter; /* what it said of itself */
     char *python_broken;            /* why there is none */

@@ -25,7 +25,7 @@
 
 static const char usage_text[] =
     "usage: mayfly-control --project DIR --state DIR --lib DIR --url URL [--secrets DIR]\n"
-    "                      [--dev] [--color]\n"
+    "                      [--dev] [--color] [--own-users]\n"
     "       mayfly-control --check --project DIR --lib DIR [--state DIR] [--json] [--names]\n"
     "                      [--function NAME]\n"
     "The first form is started by mayfly-supervisor.\n";
@@ -35,7 +35,7 @@ struct arguments {
     const char *secrets;         /* state folder of the secrets, if it is not `state` */
     char secrets_hint[PATH_MAX + 16];
     const char *url;
-    bool dev, color, check;
+    bool dev, color, check, own_users;
     struct check_options check_options;
 };
 
@@ -131,6 +131,14 @@ static int signals_init(void)
     return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static const char *find_code(void *ctx, struct slice function)
+{
+    struct control *c = ctx;
+    const struct function *f = c->last ? snapshot_find(c->last, function) : NULL;
+
+    return f ? f->code_dir : NULL;
+}
+
 static int control_init(struct control *c, const struct arguments *a)
 {
     struct error err = ERROR_NULL;
@@ -144,6 +152,7 @@ static int control_init(struct control *c, const struct arguments *a)
                     .secrets = a->secrets ? a->secrets : a->state,
                     .secrets_hint = a->secrets ? NULL : a->secrets_hint,
                     .dev = a->dev,
+                    .own_users = a->own_users,
                     .progress = isatty(STDERR_FILENO) == 1,
                     .idle = on_idle,
                     .idle_ctx = c},
@@ -157,6 +166,8 @@ static int control_init(struct control *c, const struct arguments *a)
     redactor_init(&c->redactor);
     output_init(&c->output, STDOUT_FILENO);
     printer_init(&c->printer, a->dev ? &printer_pretty : &printer_json, &c->output, a->color);
+    c->printer.find_code = find_code;
+    c->printer.find_code_ctx = c;
     r = fd_set_cloexec(FD_SUPERVISOR, true);
     if (r == 0)
         r = fd_set_nonblock(FD_SUPERVISOR, true);
@@ -243,7 +254,20 @@ static int path_argument(char **ret, const char *option, const char *path)
 
 static int arguments_read(int argc, char **argv, struct arguments *a)
 {
-    enum { PROJECT = 256, STATE, LIB, URL, SECRETS, DEV, COLOR, CHECK, JSON, NAMES, FUNCTION };
+    enum {
+        PROJECT = 256,
+        STATE,
+        LIB,
+        URL,
+        SECRETS,
+        DEV,
+        COLOR,
+        OWN_USERS,
+        CHECK,
+        JSON,
+        NAMES,
+        FUNCTION
+    };
     static const struct option options[] = {
         {"project", required_argument, NULL, PROJECT},
         {"state", required_argument, NULL, STATE},
@@ -252,6 +276,7 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
         {"secrets", required_argument, NULL, SECRETS},
         {"dev", no_argument, NULL, DEV},
         {"color", no_argument, NULL, COLOR},
+        {"own-users", no_argument, NULL, OWN_USERS},
         {"check", no_argument, NULL, CHECK},
         {"json", no_argument, NULL, JSON},
         {"names", no_argument, NULL, NAMES},
@@ -285,6 +310,9 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
             break;
         case COLOR:
             a->color = true;
+            break;
+        case OWN_USERS:
+            a->own_users = true;
             break;
         case CHECK:
             a->check = true;

@@ -8,9 +8,11 @@
 #include "json/text.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
-#define HOLD_NS (150 * NS_PER_MS)
+#define HOLD_NS     (150 * NS_PER_MS)
+#define CODE_INSIDE "/var/task/" /* sandbox/sandbox.h, which this program does not link */
 
 #define RED    "\033[31m"
 #define GREEN  "\033[32m"
@@ -66,19 +68,50 @@ static const char *clock_text(uint64_t wall_us, char dst[static 16])
     return dst;
 }
 
-/* Each line of a text on one of its own, with nothing in it that a terminal would obey. */
-static int put_lines(struct buf *b, const char *before, struct slice text, const char *after)
+static int put_quoted(struct buf *b, struct slice text)
 {
     static char quoted[4 * LOG_LINE_BYTES_MAX + 8];
+
+    return buf_append_str(b, log_quote(text, quoted, sizeof(quoted)));
+}
+
+static void find_code(struct printer *p, struct slice function)
+{
+    p->code = p->find_code ? p->find_code(p->find_code_ctx, function) : NULL;
+}
+
+/* A function knows its code by a name of the sandbox's; an editor finds it by its own. */
+static int put_line(struct printer *p, struct slice line)
+{
+    static const struct slice inside = SLICE_LIT(CODE_INSIDE);
+    int r = 0;
+
+    while (p->code && r == 0) {
+        const char *at = line.len > 0 ? memmem(line.base, line.len, inside.base, inside.len) : NULL;
+        size_t before = at ? (size_t)(at - line.base) : 0;
+
+        if (!at)
+            break;
+        r = put_quoted(&p->out->buf, slice(line.base, before));
+        r = r < 0 ? r : put_quoted(&p->out->buf, slice_str(p->code));
+        r = r < 0 ? r : buf_append_str(&p->out->buf, "/");
+        line = slice(at + inside.len, line.len - before - inside.len);
+    }
+    return r < 0 ? r : put_quoted(&p->out->buf, line);
+}
+
+/* Each line of a text on one of its own, with nothing in it that a terminal would obey. */
+static int put_lines(struct printer *p, const char *before, struct slice text, const char *after)
+{
+    struct buf *b = &p->out->buf;
     int r = 0;
 
     while (text.len > 0 && r == 0) {
         const char *end = memchr(text.base, '\n', text.len);
         size_t n = end ? (size_t)(end - text.base) : text.len;
 
-        (void)log_quote(slice(text.base, n), quoted, sizeof(quoted));
         r = buf_append_str(b, before);
-        r = r < 0 ? r : buf_append_str(b, quoted);
+        r = r < 0 ? r : put_line(p, slice(text.base, n));
         r = r < 0 ? r : buf_append_str(b, after);
         n += end != NULL;
         text = slice(text.base + n, text.len - n);
@@ -88,7 +121,7 @@ static int put_lines(struct buf *b, const char *before, struct slice text, const
 
 /* What a function or its loading failed with, {"errorType", "errorMessage", "stackTrace"}, as
  * people read it; any other text as it is. */
-static int put_failure(struct buf *b, const char *before, struct slice text, const char *after)
+static int put_failure(struct printer *p, const char *before, struct slice text, const char *after)
 {
     json_t *json = NULL, *type, *message, *item;
     _cleanup_free_ char *line = NULL;
@@ -96,17 +129,17 @@ static int put_failure(struct buf *b, const char *before, struct slice text, con
     int r;
 
     if (text.len == 0 || text.base[0] != '{' || json_text_load(text, "failure", &json, NULL) < 0)
-        return put_lines(b, before, text, after);
+        return put_lines(p, before, text, after);
     type = json_object_get(json, "errorType");
     message = json_object_get(json, "errorMessage");
     if (!json_is_string(type) || !json_is_string(message) ||
         asprintf(&line, "%s: %s", json_string_value(type), json_string_value(message)) < 0) {
         line = NULL;
-        r = put_lines(b, before, text, after);
+        r = put_lines(p, before, text, after);
     } else {
-        r = put_lines(b, before, slice_str(line), after);
+        r = put_lines(p, before, slice_str(line), after);
         json_array_foreach(json_object_get(json, "stackTrace"), i, item) r =
-            r < 0 ? r : put_lines(b, before, slice_str(json_string_value(item)), after);
+            r < 0 ? r : put_lines(p, before, slice_str(json_string_value(item)), after);
     }
     json_decref(json);
     return r;
@@ -121,8 +154,8 @@ static int put_log_text(struct printer *p, enum log_stream stream, struct slice 
                    streams[stream].mark, stream == LOG_STDERR ? "" : paint(p, RESET));
     if (text.len == 0) /* an empty line is one, too */
         text = SLICE_LIT("\n");
-    return stream == LOG_SYSTEM ? put_failure(&p->out->buf, before, text, after)
-                                : put_lines(&p->out->buf, before, text, after);
+    return stream == LOG_SYSTEM ? put_failure(p, before, text, after)
+                                : put_lines(p, before, text, after);
 }
 
 /* ---- lines on their own ---- */
@@ -134,6 +167,7 @@ static void held_print(struct printer *p, const struct printer_held *h)
     int r;
 
     output_begin(p->out);
+    find_code(p, slice_str(h->function));
     r = buf_printf(&p->out->buf, "  %s%s%s%s%s\n", paint(p, DIM),
                    log_quote(slice_str(h->function), function, sizeof(function)),
                    id.len > 0 ? " " : "", log_quote(id, quoted, sizeof(quoted)), paint(p, RESET));
@@ -226,9 +260,9 @@ static int put_record(struct printer *p, const struct record *r)
                            log_quote(id_short(r->request_id), id, sizeof(id)), paint(p, RESET));
     x = x < 0
             ? x
-            : put_lines(b, p->color ? "    " RED : "    ", r->error, p->color ? RESET "\n" : "\n");
+            : put_lines(p, p->color ? "    " RED : "    ", r->error, p->color ? RESET "\n" : "\n");
     return x < 0 ? x
-                 : put_failure(b, p->color ? "      " RED : "      ", r->stack,
+                 : put_failure(p, p->color ? "      " RED : "      ", r->stack,
                                p->color ? RESET "\n" : "\n");
 }
 
@@ -237,6 +271,7 @@ static void pretty_record(struct printer *p, const struct record *r)
     int x;
 
     output_begin(p->out);
+    find_code(p, r->function);
     x = put_record(p, r);
     for (uint32_t i = 0; i < p->n_held;) {
         struct printer_held *h = &p->held[i];

@@ -32,12 +32,19 @@ struct printer_held {
     size_t len;
 };
 
+/* The folder where a function's code really is, or NULL: borrowed until the next call. */
+typedef const char *printer_find_code(void *ctx, struct slice function);
+
 struct printer {
     const struct printer_kind *kind;
     struct output *out;
     bool color;
     struct printer_held held[PRINTER_HELD_MAX]; /* oldest first */
     uint32_t n_held;
+    /* For people: where the functions' own name of it stands, this is printed. NULL: as it is. */
+    printer_find_code *find_code;
+    void *find_code_ctx;
+    const char *code; /* of the event that is being printed */
 };
 
 void printer_init(struct printer *p, const struct printer_kind *kind, struct output *out,

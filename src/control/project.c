@@ -85,7 +85,7 @@ static int version_make(const struct load *l, struct draft *d)
 
     digest_begin(&digest);
     digest_str(&digest, SLICE_LIT("version 1"));
-    digest_str(&digest, slice(d->unit->hash, sizeof(d->unit->hash)));
+    digest_str(&digest, slice(d->unit->tree.hash, TREE_HASH_SIZE));
     digest_str(&digest, slice_str(d->f.name));
     digest_str(&digest, slice_str(d->f.handler));
     digest_u64(&digest, d->f.isolation);
@@ -124,6 +124,20 @@ static void builds_prune(struct project *p, struct load *l)
         memcpy(p->keys[i], l->jobs[i].key, sizeof(l->jobs[i].key));
 }
 
+/* Root may read everything; the users that functions run as may not. */
+static void break_closed(struct load *l)
+{
+    for (uint32_t i = 0; l->options->own_users && i < l->n_drafts; i++) {
+        const struct unit *u = l->drafts[i].unit;
+
+        if (u->tree.closed)
+            draft_break(&l->drafts[i],
+                        "others may not read %s, and each function runs as a user of its own; run: "
+                        "chmod -R o+rX %s",
+                        u->tree.closed, u->dir);
+    }
+}
+
 static int drafts_build(struct project *p, struct load *l)
 {
     const struct project_options *o = &p->options;
@@ -135,9 +149,10 @@ static int drafts_build(struct project *p, struct load *l)
     int r = 0;
 
     for (uint32_t i = 0; i < l->n_units && r == 0; i++)
-        r = tree_hash(l->cache, l->units[i]->dir, o->state, l->units[i]->hash, l->err);
+        r = tree_hash(l->cache, l->units[i]->dir, o->state, &l->units[i]->tree, l->err);
     if (r < 0)
         return r;
+    break_closed(l);
     for (uint32_t i = 0; i < l->n_drafts && r == 0; i++)
         r = runtime_prepare(l, &l->drafts[i]);
     if (r == 0)

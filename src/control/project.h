@@ -20,6 +20,7 @@ struct project_options {
     const char *secrets;      /* state folder with the secrets; NULL: their values are not needed */
     const char *secrets_hint; /* behind "mayfly secret set NAME" in advice, or NULL */
     bool dev;
+    bool own_users;         /* functions run as users of their own, not as the daemon's */
     bool progress;          /* stderr is a terminal: show what takes long */
     int (*idle)(void *ctx); /* see compile.h */
     void *idle_ctx;

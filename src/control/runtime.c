@@ -155,7 +155,7 @@ static int source_prepare(struct load *l, struct draft *d)
         return -ENOMEM;
     digest_begin(&digest);
     digest_str(&digest, SLICE_LIT("native 1"));
-    digest_str(&digest, slice(d->unit->hash, sizeof(d->unit->hash)));
+    digest_str(&digest, slice(d->unit->tree.hash, TREE_HASH_SIZE));
     digest_str(&digest, slice_str(d->target.file));
     digest_str(&digest, slice_str(d->target.symbol));
     digest_str(&digest, slice_str(cc));

@@ -150,6 +150,12 @@ void tree_cache_begin(struct tree_cache *c)
     c->now = (struct table){0};
 }
 
+void tree_deinit(struct tree *t)
+{
+    free(t->closed);
+    t->closed = NULL;
+}
+
 static struct cached stat_key(const struct stat *st)
 {
     return (struct cached){
@@ -240,12 +246,45 @@ struct walk {
     const char *dir;
     struct stat except; /* st_ino is 0 for none */
     uint32_t n_files;
+    char *closed;
     struct error *err;
 };
 
-static int walk_dir(struct walk *w, const char *folder, unsigned depth);
+static int walk_dir(struct walk *w, const char *folder, const char *closed, unsigned depth);
 
-static int walk_entry(struct walk *w, const char *file, unsigned depth)
+static bool is_closed(const struct stat *folder)
+{
+    return (folder->st_mode & 05) != 05;
+}
+
+/* What a runtime loads or executes. Data that is kept from others is so because somebody wants it.
+ */
+static bool is_code(const char *file, const struct stat *st)
+{
+    static const char *const endings[] = {".py", ".so", ".js", ".mjs", ".cjs", ".pl", ".pm"};
+    const char *ending = strrchr(file, '.');
+
+    for (size_t i = 0; ending && i < ARRAY_SIZE(endings); i++) {
+        if (strcmp(ending, endings[i]) == 0)
+            return true;
+    }
+    return st->st_mode & 0111;
+}
+
+/* `closed` is the folder above it that others cannot read, or NULL. */
+static void note_closed(struct walk *w, const char *file, const struct stat *st, const char *closed)
+{
+    bool readable = st->st_mode & S_IROTH;
+
+    if (w->closed || (!closed && readable) || !is_code(file, st))
+        return;
+    if (closed && closed[0] == '\0')
+        w->closed = slice_dup(slice_str(w->dir));
+    else
+        w->closed = path_join(w->dir, closed ? closed : file);
+}
+
+static int walk_entry(struct walk *w, const char *file, const char *closed, unsigned depth)
 {
     _cleanup_free_ char *path = path_join(w->dir, file);
     uint8_t hash[TREE_HASH_SIZE];
@@ -261,7 +300,7 @@ static int walk_entry(struct walk *w, const char *file, unsigned depth)
     if (S_ISDIR(st.st_mode)) {
         if ((st.st_ino == w->except.st_ino && st.st_dev == w->except.st_dev) || tree_is_venv(path))
             return 0;
-        return walk_dir(w, file, depth + 1);
+        return walk_dir(w, file, closed ? closed : is_closed(&st) ? file : NULL, depth + 1);
     }
     if (++w->n_files > TREE_FILES_MAX)
         return error_set(w->err, -E2BIG,
@@ -281,6 +320,7 @@ static int walk_entry(struct walk *w, const char *file, unsigned depth)
         return 0;
     if (r < 0)
         return error_set_errno(w->err, r, "%s: cannot read it", path);
+    note_closed(w, file, &st, closed);
     digest_u64(&w->digest, st.st_mode & 0777);
     digest_str(&w->digest, slice(hash, sizeof(hash)));
     return 0;
@@ -291,7 +331,7 @@ static int name_cmp(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort(), which asks the locale */
 }
 
-static int walk_dir(struct walk *w, const char *folder, unsigned depth)
+static int walk_dir(struct walk *w, const char *folder, const char *closed, unsigned depth)
 {
     _cleanup_free_ char *path = path_join(w->dir, folder);
     struct dirent **entries = NULL;
@@ -314,7 +354,8 @@ static int walk_dir(struct walk *w, const char *folder, unsigned depth)
             _cleanup_free_ char *file =
                 folder[0] ? path_join(folder, name) : slice_dup(slice_str(name));
 
-            r = file ? walk_entry(w, file, depth) : error_set(w->err, -ENOMEM, "out of memory");
+            r = file ? walk_entry(w, file, closed, depth)
+                     : error_set(w->err, -ENOMEM, "out of memory");
         }
         free(entries[i]);
     }
@@ -322,18 +363,23 @@ static int walk_dir(struct walk *w, const char *folder, unsigned depth)
     return r;
 }
 
-int tree_hash(struct tree_cache *c, const char *dir, const char *except,
-              uint8_t ret[static TREE_HASH_SIZE], struct error *err)
+int tree_hash(struct tree_cache *c, const char *dir, const char *except, struct tree *ret,
+              struct error *err)
 {
     struct walk w = {.cache = c, .dir = dir, .err = err};
+    struct stat st;
     int r, x;
 
+    *ret = (struct tree){.closed = NULL};
     if (!except || stat(except, &w.except) < 0)
         w.except = (struct stat){0};
     digest_begin(&w.digest);
-    r = walk_dir(&w, "", 0);
-    x = digest_end(&w.digest, ret);
+    r = walk_dir(&w, "", stat(dir, &st) == 0 && is_closed(&st) ? "" : NULL, 0);
+    x = digest_end(&w.digest, ret->hash);
+    ret->closed = w.closed;
     if (r == 0 && x < 0)
-        return error_set(err, x, "%s: cannot compute a hash", dir);
+        r = error_set(err, x, "%s: cannot compute a hash", dir);
+    if (r < 0)
+        tree_deinit(ret);
     return r;
 }

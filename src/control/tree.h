@@ -25,11 +25,19 @@ struct tree_cache *tree_cache_new(void); /* NULL without memory */
 struct tree_cache *tree_cache_free(struct tree_cache *c);
 void tree_cache_begin(struct tree_cache *c);
 
+struct tree {
+    uint8_t hash[TREE_HASH_SIZE];
+    char *closed; /* the first file with code, or folder above one, that others may not read; or
+                     NULL */
+};
+
+void tree_deinit(struct tree *t);
+
 /* Hashes a folder. `except` is a folder within that is left out (mayfly's own state), or NULL; a
  * file mayfly.json is left out too, because what it says of a function counts for that function
- * alone. Returns 0, or -errno with *err. */
-int tree_hash(struct tree_cache *c, const char *dir, const char *except,
-              uint8_t ret[static TREE_HASH_SIZE], struct error *err);
+ * alone. Returns 0, or -errno with *err; else *ret is for tree_deinit(). */
+int tree_hash(struct tree_cache *c, const char *dir, const char *except, struct tree *ret,
+              struct error *err);
 
 /* Hashes one file's content. Returns 0 or -errno. */
 int tree_file_hash(struct tree_cache *c, const char *path, uint8_t ret[static TREE_HASH_SIZE]);

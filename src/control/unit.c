@@ -50,6 +50,7 @@ static struct unit *unit_free(struct unit *u)
     api_files_deinit(&u->api);
     free(u->python);
     free(u->python_broken);
+    tree_deinit(&u->tree);
     interpreter_deinit(&u->interpreter);
     free(u);
     return NULL;

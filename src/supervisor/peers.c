@@ -314,6 +314,8 @@ static unsigned control_args(struct supervisor *s, const char **argv)
     }
     if (s->options.dev)
         argv[n++] = "--dev";
+    if (s->profile == SANDBOX_ROOT)
+        argv[n++] = "--own-users";
     if (s->options.color)
         argv[n++] = "--color";
     return n;

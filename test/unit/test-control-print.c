@@ -168,6 +168,36 @@ static void people_get_a_line_and_below_it_what_was_printed(void **state)
     printer_end();
 }
 
+static const char *code_of(void *ctx, struct slice function)
+{
+    return slice_eq(function, SLICE_LIT("api/hello")) ? ctx : NULL;
+}
+
+static void places_in_the_code_are_told_as_an_editor_finds_them(void **state)
+{
+    static char folder[] = "/home/me/my\x1b project";
+    struct log_line line = {.stream = LOG_STDERR,
+                            .request_id = SLICE_LIT(ID),
+                            .function = SLICE_LIT("api/hello"),
+                            .text = SLICE_LIT("File \"/var/task/a.py\", /var/task/b /var/tasks/c")};
+
+    (void)state;
+    printer_begin(&printer_pretty, false);
+    printer.find_code = code_of;
+    printer.find_code_ctx = folder;
+    printer.kind->log_line(&printer, &line, 0);
+    printer.kind->record(&printer, &sample);
+    assert_string_equal(strstr(without_time(), "    !"),
+                        "    ! File \"/home/me/my\\x1b project/a.py\", /home/me/my\\x1b project/b "
+                        "/var/tasks/c\n");
+    buf_clear(&output.buf);
+    line.request_id = SLICE_LIT("");
+    line.function = SLICE_LIT("another");
+    printer.kind->log_line(&printer, &line, 0);
+    assert_non_null(strstr(without_time(), "File \"/var/task/a.py\", /var/task/b"));
+    printer_end();
+}
+
 static void a_failure_is_told_as_people_read_it(void **state)
 {
     struct record r = sample;
@@ -273,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_record_is_one_line_of_json_with_every_field),
         cmocka_unit_test(a_log_line_is_one_line_of_json_whatever_is_in_it),
         cmocka_unit_test(people_get_a_line_and_below_it_what_was_printed),
+        cmocka_unit_test(places_in_the_code_are_told_as_an_editor_finds_them),
         cmocka_unit_test(a_failure_is_told_as_people_read_it),
         cmocka_unit_test(no_terminal_obeys_what_a_function_prints),
         cmocka_unit_test(what_is_held_back_has_a_ceiling),

@@ -488,7 +488,7 @@ static void each_runtime_has_its_command_line(void **state)
 
     (void)state;
     put("p/a.py", PY, 0644);
-    put("p/venv/bin/python", "#!/bin/sh\n", 0755);
+    put("p/venv/bin/python", "#!/bin/sh\necho \"$0\"\n", 0755); /* where it is: what it is asked */
     put("p/b.so", "", 0644);
     put("p/c.pl", "#!/usr/bin/perl\n", 0755);
     put("p/mayfly.json",

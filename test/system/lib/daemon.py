@@ -47,13 +47,15 @@ class Daemon:
     """Runs until stop(). `project` is a folder, or a dict of files for one."""
 
     def __init__(self, project, *arguments, command="serve", env=None, wait=True,
-                 allow_degraded=None):
+                 allow_degraded=None, prepare=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mft."))
         self.state = self.folder / "state"
         self.project = self.folder / "project"
         if isinstance(project, dict):
             self.project.mkdir()
             write_project(self.project, project)
+            if prepare:
+                prepare(self.project)
         else:
             self.project = pathlib.Path(project)
         self.env = {**os.environ, "XDG_RUNTIME_DIR": str(self.folder), "TMPDIR": str(self.folder),
