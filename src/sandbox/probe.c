@@ -49,9 +49,13 @@ static int try_worker(const struct trial *t, struct trial_result *result, struct
         return error_set_errno(err, r, "sandbox: prepare a worker");
     r = os_clone(t->plan.worker.namespaces, &worker);
     if (r == 0) {
-        r = sandbox_worker_enter(&fork, 0, 1);
-        if (r < 0)
-            _exit(-r);
+        const char *step;
+
+        r = sandbox_worker_enter(&fork, 0, 1, &step);
+        if (r < 0) {
+            (void)error_set_errno(err, r, "sandbox: a worker cannot %s", step);
+            tell(t, result, err->text);
+        }
         layers_inspect(&t->outside, &t->plan, result->errors);
         result->entered = true;
         tell(t, result, "");

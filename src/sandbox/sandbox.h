@@ -69,9 +69,10 @@ struct sandbox_fork {
 int sandbox_fork_prepare(struct sandbox_fork *f, const struct sandbox_worker *w);
 
 /* In the new worker: `slot` is a number that no other living worker has, n_alive how many there
- * are. No way back: on -errno the worker must end.
+ * are. No way back: on -errno, with the name of the step, the worker must end.
  * Context: async-signal-safe. */
-int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n_alive);
+int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n_alive,
+                         const char **ret_step);
 
 /* ---- zygote ---- */
 

@@ -105,26 +105,72 @@ static int mount_own_tmp(const struct sandbox_worker *w, uint32_t uid)
     return mount_new("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, options);
 }
 
-int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n_alive)
+/* ---- the steps ---- */
+
+struct entering {
+    const struct sandbox_fork *fork;
+    uint32_t uid;
+    uint32_t n_alive;
+};
+
+static int step_tmp(const struct entering *e)
 {
-    const struct sandbox_worker *w = &f->worker;
-    uint32_t uid = w->slot_uid + slot;
+    const struct sandbox_worker *w = &e->fork->worker;
+
+    return w->namespaces & CLONE_NEWNS ? mount_own_tmp(w, e->uid) : 0;
+}
+
+static int step_user(const struct entering *e)
+{
+    return e->fork->worker.slot_uid ? cred_switch(e->uid, e->uid) : 0;
+}
+
+static int step_capabilities(const struct entering *e)
+{
+    return e->fork->worker.drop_capabilities ? cred_drop() : 0;
+}
+
+static int step_landlock(const struct entering *e)
+{
+    return e->fork->worker.landlock ? enter_rules(e->fork) : 0;
+}
+
+static int step_limits(const struct entering *e)
+{
+    const struct sandbox_worker *w = &e->fork->worker;
     int r = 0;
 
-    if (w->namespaces & CLONE_NEWNS)
-        r = mount_own_tmp(w, uid);
-    if (r == 0 && w->slot_uid)
-        r = cred_switch(uid, uid);
-    if (r == 0 && w->drop_capabilities)
-        r = cred_drop();
-    if (r == 0 && w->landlock)
-        r = enter_rules(f);
     /* Where all share one uid, the others count as well. */
-    if (r == 0 && w->processes > 0)
-        r = limit(RLIMIT_NPROC, w->processes + (w->slot_uid ? 0 : n_alive));
-    if (r == 0 && f->data_bytes > 0)
-        r = limit(RLIMIT_DATA, f->data_bytes);
+    if (w->processes > 0)
+        r = limit(RLIMIT_NPROC, w->processes + (w->slot_uid ? 0 : e->n_alive));
+    if (r == 0 && e->fork->data_bytes > 0)
+        r = limit(RLIMIT_DATA, e->fork->data_bytes);
     if (r == 0 && w->cpu_seconds > 0)
         r = limit(RLIMIT_CPU, w->cpu_seconds);
     return r;
+}
+
+int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n_alive,
+                         const char **ret_step)
+{
+    static const struct {
+        const char *name;
+        int (*enter)(const struct entering *e);
+    } steps[] = {
+        {"mount its /tmp", step_tmp},
+        {"become its user", step_user},
+        {"drop its capabilities", step_capabilities},
+        {"enter its Landlock domain", step_landlock},
+        {"set its limits", step_limits},
+    };
+    const struct entering e = {f, f->worker.slot_uid + slot, n_alive};
+
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        int r = steps[i].enter(&e);
+
+        *ret_step = steps[i].name;
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -29,13 +31,23 @@ static int close_zygote_fds(const struct inheritance *in)
 /* In the worker. No way back: a step that fails ends it, and the gateway sees a closed socket. */
 static int fork_child(const struct inheritance *in)
 {
+    const char *step;
     sigset_t none;
+    int r;
 
     if (dup2(in->socket, ZYGOTE_FD_WORKER) < 0 || dup2(in->out, STDOUT_FILENO) < 0 ||
         dup2(in->err, STDERR_FILENO) < 0)
         return -errno;
-    if (close_zygote_fds(in) < 0)
-        return -errno;
+    r = sandbox_worker_enter(in->sandbox, in->slot, in->n_alive, &step);
+    if (r < 0) {
+        /* Its stderr is the worker's own by now, so the request that it was for shows this. */
+        (void)dprintf(STDERR_FILENO, "mayfly: this worker could not %s: %s\n", step,
+                      strerrordesc_np(-r));
+        return r;
+    }
+    r = close_zygote_fds(in);
+    if (r < 0)
+        return r;
     sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         return -errno;
@@ -45,7 +57,7 @@ static int fork_child(const struct inheritance *in)
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
             return -errno;
     }
-    return sandbox_worker_enter(in->sandbox, in->slot, in->n_alive);
+    return 0;
 }
 
 int fork_worker(const struct inheritance *in, struct pidref *ret)
