@@ -140,9 +140,10 @@ static int step_limits(const struct entering *e)
     const struct sandbox_worker *w = &e->fork->worker;
     int r = 0;
 
-    /* Where all share one uid, the others count as well. */
+    /* Where all share one uid the kernel counts them together: each may then have what all may,
+     * so that one that keeps to its limit is never refused for another's sake. */
     if (w->processes > 0)
-        r = limit(RLIMIT_NPROC, w->processes + (w->slot_uid ? 0 : e->n_alive));
+        r = limit(RLIMIT_NPROC, w->processes * (w->slot_uid ? 1 : e->n_alive + 1));
     if (r == 0 && e->fork->data_bytes > 0)
         r = limit(RLIMIT_DATA, e->fork->data_bytes);
     if (r == 0 && w->cpu_seconds > 0)
