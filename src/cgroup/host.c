@@ -25,9 +25,12 @@
 #define LEAF          "daemon"
 #define MOUNTINFO_MAX (1024 * 1024)
 #define MAKE_TRIES    3
-#define DEPTH_MAX     4    /* of groups below ours */
-#define DAEMON_WEIGHT 1000 /* ten times a version's: who hands out work is not kept waiting by it  \
-                            */
+#define DEPTH_MAX     4       /* of groups below ours */
+#define RT_RUNTIME_US "20000" /* of a second, for threads of real-time priority: see enter_leaf()  \
+                               */
+#define DAEMON_WEIGHT                                                                              \
+    1000 /* ten times a version's: who hands out work is not kept waiting by it                    \
+          */
 
 static const char *const backend_names[_CGROUP_BACKEND_MAX] = {
     [CGROUP_NONE] = "none",
@@ -224,10 +227,16 @@ static int move_self(const struct cgroup_tree *t, int dir, const char *group)
     return cgroup_file_write(dir, path, "0");
 }
 
+/* v1 may share out the time of real-time priorities, too (CONFIG_RT_GROUP_SCHED): a group that is
+ * given none has none, and nobody in it gets such a priority. */
 static int enter_leaf(struct cgroup_tree *t)
 {
     int r = cgroup_file_mkdir(t->base_fd, LEAF);
 
+    if (!t->v2 && (t->parts & 1u << CGROUP_CPU)) {
+        (void)cgroup_file_write(t->base_fd, "cpu.rt_runtime_us", RT_RUNTIME_US);
+        (void)cgroup_file_write(t->base_fd, LEAF "/cpu.rt_runtime_us", RT_RUNTIME_US);
+    }
     if (r == 0)
         r = move_self(t, t->base_fd, LEAF);
     if (r < 0)

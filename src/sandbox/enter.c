@@ -19,8 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define FD_INIT   3 /* in init: its program */
-#define ID_ZYGOTE 1 /* in the range of a version; 0 owns what is mounted */
+#define FD_INIT 3 /* in init: its program */
 
 static int limit(int resource, uint64_t max, struct error *err, const char *what)
 {
@@ -83,7 +82,7 @@ static int become_zygote(const struct sandbox_plan *p, struct error *err)
     if (p->zygote_namespaces) {
         r = cred_keep_capabilities();
         if (r == 0 && ids)
-            r = cred_become(ID_ZYGOTE, ID_ZYGOTE);
+            r = cred_become(SANDBOX_ID_ZYGOTE, SANDBOX_ID_ZYGOTE);
         r = r < 0 ? r : cred_hold(p->zygote_capabilities);
         if (r < 0)
             return error_set_errno(err, r, "sandbox: become the zygote's user");

@@ -192,7 +192,7 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
         .memlock_bytes_max = 64 * 1024,
         .file_bytes_max = l ? l->file_size : 0,
         .files_max = l ? l->files : 0,
-        .oom_score_adj = 1000,
+        .oom_score_adj = SANDBOX_OOM_SCORE,
         .own_root = whole,
         .filter = whole,
         .landlock = whole,
@@ -203,6 +203,11 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
     if (whole)
         plan_binds(ret, rq);
     plan_worker(ret, l);
+}
+
+uid_t sandbox_plan_zygote_uid(const struct sandbox_plan *p)
+{
+    return p->ids_first ? p->ids_first + SANDBOX_ID_ZYGOTE : p->uid;
 }
 
 /* ---- as text ---- */

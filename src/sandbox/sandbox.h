@@ -85,6 +85,7 @@ struct sandbox_bind {
 
 #define SANDBOX_BINDS_MAX (8 + 2 * 64)
 #define SANDBOX_UIDS      65536 /* of one version */
+#define SANDBOX_ID_ZYGOTE 1     /* among them; 0 owns what is mounted */
 
 struct sandbox_plan {
     enum sandbox_profile profile;
@@ -102,7 +103,7 @@ struct sandbox_plan {
     uint64_t memlock_bytes_max;
     uint64_t file_bytes_max;
     uint64_t files_max;
-    int oom_score_adj; /* what runs in there goes before the daemon does */
+    int oom_score_adj; /* a function goes before the daemon does, a worker before its zygote */
     bool own_root;     /* a file system of its own */
     bool filter;       /* system calls */
     bool landlock;
@@ -119,6 +120,10 @@ struct sandbox_request {
 };
 
 #define SANDBOX_VERSIONS_MAX 4096
+#define SANDBOX_OOM_SCORE    500 /* of init and zygote; workers have 1000 */
+
+/* Who the zygote is, as the host sees it. */
+uid_t sandbox_plan_zygote_uid(const struct sandbox_plan *plan);
 
 /* Never touches the kernel. */
 void sandbox_plan_build(const struct sandbox_request *request, struct sandbox_plan *ret);

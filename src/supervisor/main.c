@@ -381,6 +381,7 @@ static int start(struct supervisor *s, struct error *err)
     if (s->profile == SANDBOX_DEGRADED) {
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     }
+    groups_open(s); /* before the peers start: they belong to it */
     r = peer_start(&s->control, err);
     return r < 0 ? r : peer_start(&s->gateway, err);
 }
@@ -427,6 +428,7 @@ static void clean_up(struct supervisor *s)
     peer_kill(&s->gateway);
     peer_kill(&s->control);
     end_children(s);
+    groups_close(s);
     if (s->local_fd >= 0) {
         (void)snprintf(path, sizeof(path), "%s/mayfly.sock", s->options.state_dir);
         (void)unlink(path);
@@ -457,6 +459,7 @@ int main(int argc, char **argv)
     s.born_ns = boot_time_ns();
     s.next_index = (uint32_t)getpid() % SANDBOX_VERSIONS_MAX;
     list_init(&s.zygotes);
+    list_init(&s.leftovers);
     peer_init(&s, &s.gateway, &gateway_role);
     peer_init(&s, &s.control, &control_role);
     if (parse_options(argc, argv, &s.options) < 0) {

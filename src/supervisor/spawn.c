@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -39,9 +40,17 @@ static int place_fds(const struct spawn *s)
 
 static int enter(const struct spawn *s, struct error *err)
 {
+    uint64_t flags = s->plan ? s->plan->init_namespaces : 0;
     sigset_t none;
     int r;
 
+    /* Ahead of everything: what is used from now on, the group pays. */
+    r = s->door ? cgroup_door_enter(s->door) : 0;
+    if (r < 0)
+        return error_set_errno(err, r, "cannot enter the control group");
+    /* The namespace shows the group that it was made in as the root. */
+    if ((flags & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+        return error_set_errno(err, -errno, "sandbox: unshare control groups");
     sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return error_set_errno(err, -errno, "cannot prepare the process");
@@ -73,7 +82,7 @@ int spawn(const struct spawn *s, struct pidref *ret)
     int r;
 
     assert(s->n_fds <= FDS_MAX);
-    r = os_clone(flags, ret);
+    r = os_clone(flags & ~(uint64_t)CLONE_NEWCGROUP, ret);
     if (r != 0)
         return r < 0 ? r : 0;
     r = enter(s, &err);

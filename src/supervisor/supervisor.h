@@ -9,6 +9,7 @@
  *      \______________________signal, no snapshot_________________________________/
  */
 
+#include "cgroup/cgroup.h"
 #include "loop/loop.h"
 #include "model/snapshot.h"
 #include "os/pidref.h"
@@ -85,7 +86,15 @@ struct zygote {
     uint64_t started_ns;
     uint64_t init_ns;
     bool was_ready;
-    char *failure; /* what it said of a failed load, or what we say; NULL for none */
+    struct cgroup group;
+    struct loop_timer lift; /* armed while the CPU quota is lifted for who is dying */
+    struct list dying;
+    uint64_t cpu_milli;    /* its quota; 0: none */
+    uint64_t memory_bytes; /* of a slot */
+    unsigned slots_max;
+    unsigned n_slots_wanted; /* how often it asked for more */
+    uid_t uid;               /* the zygote's, as the host sees it */
+    char *failure;           /* what it said of a failed load, or what we say; NULL for none */
 };
 
 struct supervisor {
@@ -106,6 +115,10 @@ struct supervisor {
     struct peer gateway;
     struct peer control;
     struct list zygotes;
+    struct cgroups cgroups;
+    struct list leftovers;   /* groups whose zygote is gone */
+    struct loop_timer sweep; /* of what killed daemons left */
+    unsigned n_sweeps;
     uint64_t next_zygote;
     uint32_t next_index;
     struct loop_timer deadline; /* of draining and stopping */
@@ -155,6 +168,27 @@ int network_judge(const struct supervisor *s, const struct function *f, struct e
 /* Logs the functions of the snapshot that will not be started because of it. */
 void network_announce(const struct supervisor *s);
 
+/* ---- groups.c ---- */
+
+void groups_open(struct supervisor *s);
+void groups_close(struct supervisor *s);
+
+/* Makes the group of a version, in which its zygote is to start. Returns 0 or -errno. */
+int group_make(struct zygote *z, const struct function *f, uid_t zygote_uid);
+
+/* Hands the zygote its first slots, if it may have any. Returns 0 or -errno. */
+int group_send_slots(struct zygote *z);
+
+/* The zygote has more workers than slots, or soon. */
+void group_more_slots(struct zygote *z, uint32_t n);
+
+/* Before a kill: who has used up his CPU time dies slowly. Lifts the quota until the worker is
+ * gone, at most for a tenth of a second; without a worker, for good. */
+void group_lift(struct zygote *z, const struct pidref *worker);
+
+/* Takes the group from the zygote, and removes it as soon as the kernel lets it go. */
+void group_bury(struct zygote *z);
+
 /* ---- spawn.c ---- */
 
 struct spawn {
@@ -165,6 +199,7 @@ struct spawn {
     unsigned n_fds;                  /* at most 4 */
     int output_fd;                   /* becomes stdout and stderr, or -1: as ours */
     const struct sandbox_plan *plan; /* or NULL */
+    const struct cgroup_door *door;  /* into a group, or NULL */
     int init_fd;                     /* with a plan: see sandbox_enter() */
     int fd_first;                    /* the number that fds[0] gets */
     /* Called in the child with what went wrong, before it exits; may be NULL. */

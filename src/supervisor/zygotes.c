@@ -24,6 +24,7 @@
 #define SANDBOX_BYTES_MAX 4096 /* of a worker's part of the plan */
 #define FAILURE_MAX       65536
 #define SECRET_NAMES_MAX  65536 /* of the variables of one function */
+#define SLOTS_WANTED_MAX  64    /* messages; each asks for more than the one before */
 
 static const struct sm_state zygote_states[_ZYGOTE_STATE_MAX] = {
     [ZYGOTE_LOADING] = {"loading", SM_TO(ZYGOTE_READY) | SM_TO(ZYGOTE_ENDING)},
@@ -51,6 +52,7 @@ static void zygote_free(struct zygote *z)
     loop_io_remove(&z->io);
     loop_io_remove(&z->exit_io);
     loop_timer_cancel(&z->init_timeout);
+    group_bury(z);
     wire_deinit(&z->wire);
     pidref_done(&z->process);
     fd_close(z->log_fd);
@@ -76,7 +78,9 @@ static void zygote_end(struct zygote *z)
     if (z->state == ZYGOTE_ENDING)
         return;
     zygote_move(z, ZYGOTE_ENDING);
+    group_lift(z, NULL);
     (void)pidref_kill(&z->process, SIGKILL); /* PID 1 of its namespace: its workers go with it */
+    (void)cgroup_kill(&z->group);            /* and who got out of it */
 }
 
 /* Notes why, if nothing is known yet: {"errorType": ..., "errorMessage": ...}. */
@@ -121,9 +125,12 @@ static void on_zygote_ready(struct loop_io *io)
     if (io->ready & EPOLLOUT)
         (void)wire_flush(&z->wire); /* a zygote that is gone is seen through its pidfd */
     while ((r = wire_recv(&z->wire, &m)) == WIRE_E_OK) {
-        bool allowed = z->state == ZYGOTE_LOADING;
+        bool allowed = m.type == WIRE_SLOTS_WANTED ? ++z->n_slots_wanted <= SLOTS_WANTED_MAX
+                                                   : z->state == ZYGOTE_LOADING;
 
-        if (allowed && m.type == WIRE_READY)
+        if (allowed && m.type == WIRE_SLOTS_WANTED)
+            group_more_slots(z, m.slots_wanted.slots);
+        else if (allowed && m.type == WIRE_READY)
             on_ready_message(z);
         else if (allowed && m.type == WIRE_FAILED && !z->failure)
             z->failure =
@@ -297,8 +304,11 @@ static int spawn_process(struct zygote *z, const struct function *f,
     struct supervisor *s = z->supervisor;
     char **env = spawn_environment(plan, s->options.env, f->env);
     char **argv = env ? spawn_words(plan, f->argv) : NULL;
+    struct cgroup_door door = CGROUP_DOOR_NULL;
     int r = argv ? 0 : -ENOMEM;
 
+    if (r == 0)
+        r = cgroup_door_open(&z->group, &door);
     if (r == 0)
         r = spawn(&(struct spawn){.argv = argv,
                                   .env = env,
@@ -308,9 +318,11 @@ static int spawn_process(struct zygote *z, const struct function *f,
                                   .fd_first = FD_CONTROL,
                                   .output_fd = log_fd,
                                   .plan = plan,
+                                  .door = &door,
                                   .init_fd = s->init_fd,
                                   .on_failure = on_spawn_failure},
                   &z->process);
+    cgroup_door_close(&door);
     free(argv);
     free(env);
     return r;
@@ -330,7 +342,9 @@ static int zygote_launch(struct zygote *z, const struct function *f)
     struct sandbox_plan plan;
 
     sandbox_plan_build(&request, &plan);
-    r = wire_pair(control);
+    r = group_make(z, f, sandbox_plan_zygote_uid(&plan));
+    if (r == 0)
+        r = wire_pair(control);
     if (r == 0)
         r = wire_pair(gateway);
     if (r == 0)
@@ -345,6 +359,8 @@ static int zygote_launch(struct zygote *z, const struct function *f)
         r = introduce(z, take_fd(&gateway[0]));
     if (r == 0)
         r = send_secrets(z, f);
+    if (r == 0)
+        r = group_send_slots(z);
     if (r == 0)
         r = send_start(z, f, &plan);
     if (r == 0)
@@ -419,6 +435,7 @@ static struct zygote *zygote_new(struct supervisor *s, const struct function *f)
     list_init(&z->wire.queue);
     loop_io_init(&z->io);
     loop_io_init(&z->exit_io);
+    list_init(&z->dying);
     list_add_last(&s->zygotes, &z->link);
     return z;
 }
@@ -526,7 +543,11 @@ void zygotes_kill_worker(struct supervisor *s, int pidfd_consume, uint32_t signa
     }
     /* The gateway faces the network: it may end workers, not any process it names. */
     list_for_each (i, &s->zygotes) {
-        if (is_zygote(list_entry(i, struct zygote, link), parent)) {
+        struct zygote *z = list_entry(i, struct zygote, link);
+
+        if (is_zygote(z, parent)) {
+            if (signal == SIGKILL)
+                group_lift(z, &worker);
             (void)pidref_kill(&worker, (int)signal);
             break;
         }

@@ -40,6 +40,10 @@ MSG(LOGS, logs, GATEWAY, CONTROL, 0, F(u32, n) F(u64, lost) F(str, bytes)) /* n 
 /* ---- supervisor and zygote ---- */
 MSG(SECRETS, secrets, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: sealed memfd, model/secret.h */
     F(u32, at_load) F(str, names)) /* of the variables, each ended by a NUL */
+MSG(CGROUP, cgroup, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: where its slots s0, s1, ... are */
+    F(u32, v2) F(u32, slots))
+MSG(SLOTS, slots, SUPERVISOR, ZYGOTE, 0, F(u32, slots)) /* so many there are now */
+MSG(SLOTS_WANTED, slots_wanted, ZYGOTE, SUPERVISOR, 0, F(u32, slots))
 MSG(START, start, SUPERVISOR, ZYGOTE, 0,
     F(str, function) F(str, version) F(str, handler) F(u32, isolation) F(u32, dev)
         F(u64, timeout_ms) F(u64, memory_bytes) F(str, sandbox))      /* struct sandbox_worker */

@@ -46,6 +46,13 @@ static int64_t find(const struct children *c, pid_t pid)
     return -1;
 }
 
+const struct child *children_get(const struct children *c, pid_t pid)
+{
+    int64_t found = find(c, pid);
+
+    return found < 0 ? NULL : &c->table[found];
+}
+
 bool children_has(const struct children *c, pid_t pid)
 {
     return find(c, pid) >= 0;

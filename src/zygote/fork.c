@@ -31,14 +31,19 @@ static int close_zygote_fds(const struct inheritance *in)
 /* In the worker. No way back: a step that fails ends it, and the gateway sees a closed socket. */
 static int fork_child(const struct inheritance *in)
 {
+    struct sandbox_fork own = *in->sandbox;
     const char *step;
     sigset_t none;
     int r;
 
+    /* With true accounting, a limit on what is merely mapped would only get in the way: of threads,
+     * say, whose stacks are large and empty. */
+    if (slots_join(in) == 0)
+        own.data_bytes = 0;
     if (dup2(in->socket, ZYGOTE_FD_WORKER) < 0 || dup2(in->out, STDOUT_FILENO) < 0 ||
         dup2(in->err, STDERR_FILENO) < 0)
         return -errno;
-    r = sandbox_worker_enter(in->sandbox, in->slot, in->n_alive, &step);
+    r = sandbox_worker_enter(&own, in->slot, in->n_alive, &step);
     if (r < 0) {
         /* Its stderr is the worker's own by now, so the request that it was for shows this. */
         (void)dprintf(STDERR_FILENO, "mayfly: this worker could not %s: %s\n", step,

@@ -2,6 +2,7 @@
 
 /* Inside src/zygote only: what its files share. */
 
+#include "cgroup/cgroup.h"
 #include "os/pidref.h"
 #include "sandbox/sandbox.h"
 #include "wire/wire.h"
@@ -37,6 +38,40 @@ int children_add(struct children *c, pid_t pid, uint64_t worker, uint32_t slot);
 bool children_remove(struct children *c, pid_t pid, uint64_t *ret_worker);
 bool children_has(const struct children *c, pid_t pid);
 
+/* Returns the child or NULL; valid until the next change. */
+const struct child *children_get(const struct children *c, pid_t pid);
+
+/* ---- slots.c: what the kernel counts of single workers ---- */
+
+struct worker_slots {
+    uint32_t n;     /* how many have a group; 0: none has */
+    uint32_t asked; /* for so many in all */
+    bool v2;
+    uint64_t oom_kills[CGROUP_SLOTS_MAX]; /* seen so far */
+    char oom_score[8];                    /* the zygote's own, as /proc tells it */
+    size_t oom_len;
+};
+
+/* Moves a descriptor to a reserved number. Returns 0 or -errno; it is consumed in every case. */
+int zygote_fd_place(int fd_consume, int number);
+
+void slots_init(struct worker_slots *s);
+
+/* From the supervisor's CGROUP and SLOTS. */
+int slots_take(struct worker_slots *s, struct wire_message *m);
+void slots_grown(struct worker_slots *s, uint32_t n);
+bool slots_has(const struct worker_slots *s, uint32_t slot);
+
+/* When `slot` is handed out: how many slots to ask the supervisor for now, or 0. */
+uint32_t slots_wanted(struct worker_slots *s, uint32_t slot);
+
+/* When the worker in it is dead: whether it, or what it started, met the limit on memory. */
+bool slots_end(struct worker_slots *s, uint32_t slot, uint64_t *ret_peak_bytes);
+
+/* Around a fork: the worker is the one to go when memory runs out, not the zygote. */
+void slots_fork_begin(const struct worker_slots *s);
+void slots_fork_end(const struct worker_slots *s);
+
 /* What a worker may keep of the zygote: fds 0 to 2 (its own), the request socket, and what the
  * author's code had open when it was loaded. All else is given here and goes in fork_child(). */
 struct inheritance {
@@ -45,6 +80,8 @@ struct inheritance {
     int err;
     uint32_t slot;
     uint32_t n_alive;
+    bool has_slot; /* of memory: see slots.c */
+    bool slots_v2;
     const struct sandbox_fork *sandbox; /* in memory that a fork copies */
 };
 
@@ -66,6 +103,10 @@ int secrets_take(const struct zygote_host *host, void *ctx);
 /* Adds the text without the values of the secrets that this process has. Returns 1 if there was
  * one, 0 if there was none (then nothing is added), or -errno. */
 int secrets_redact(struct slice text, struct buf *b);
+
+/* In the worker, before anything else: what it uses is its own from there on. Returns 0 or -errno.
+ */
+int slots_join(const struct inheritance *inheritance);
 
 /* The worker's whole life after the fork. */
 _noreturn_ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation);

@@ -6,6 +6,7 @@
  *
  * Blocking is right here: whoever the zygote waits for (its gateway) never waits for a zygote. */
 
+#include "model/limit-hit.h"
 #include "os/fd.h"
 #include "os/pidref.h"
 #include "os/proc.h"
@@ -40,18 +41,21 @@ struct zygote {
     int signal_fd;
     struct sandbox_fork *sandbox; /* not in this mapping: the workers need it */
     struct children children;
+    struct worker_slots slots;
 };
 
 /* Reserves 3 (a worker's socket) and the numbers up to ZYGOTE_FD_LAST while foreign code loads, so
  * that what it opens lands above. */
-static int reserve_fds(void)
+static int reserve_fds(const struct zygote *z)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     if (null < 0)
         return -errno;
     for (int fd = ZYGOTE_FD_WORKER; fd <= ZYGOTE_FD_LAST; fd++) {
-        if (fd == ZYGOTE_FD_CONTROL || fd == ZYGOTE_FD_GATEWAY || fd == null)
+        if (fd == ZYGOTE_FD_CONTROL || fd == ZYGOTE_FD_GATEWAY || fd == null ||
+            (fd == ZYGOTE_FD_SLOTS && z->slots.n > 0) ||
+            (fd == ZYGOTE_FD_OOM && z->slots.oom_len > 0))
             continue;
         if (dup3(null, fd, O_CLOEXEC) < 0)
             return -errno;
@@ -127,16 +131,19 @@ static int await_start(struct zygote *z, struct error *err)
     struct wire_message m;
     int r;
 
-    while ((r = await_message(z, &m, err)) == 0 && m.type == WIRE_SECRETS) {
-        r = take_secrets(&m, &before, err);
+    while ((r = await_message(z, &m, err)) == 0 && m.type != WIRE_START) {
+        if (m.type == WIRE_SECRETS)
+            r = take_secrets(&m, &before, err);
+        else if (m.type == WIRE_CGROUP)
+            (void)slots_take(&z->slots, &m); /* without: its workers share the version's group */
+        else
+            r = error_set(err, -EPROTO, "started by something that is not mayfly's supervisor");
         wire_message_deinit(&m);
         if (r < 0)
             return r;
     }
     if (r < 0)
         return r;
-    if (m.type != WIRE_START)
-        return error_set(err, -EPROTO, "started by something that is not mayfly's supervisor");
     z->start = (struct zygote_start){
         .secrets = before.secrets,
         .secrets_at_load = before.secrets_at_load,
@@ -167,6 +174,7 @@ int zygote_open(struct zygote **ret, struct error *err)
     if (!z->sandbox)
         return error_set_errno(err, -ENOMEM, "no memory for the zygote");
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    slots_init(&z->slots);
     wire_init_with(&z->control, ZYGOTE_FD_CONTROL, WIRE_ZYGOTE, WIRE_SUPERVISOR, z->control_in);
     wire_init_with(&z->gateway, ZYGOTE_FD_GATEWAY, WIRE_ZYGOTE, WIRE_GATEWAY, z->gateway_in);
     r = await_start(z, err);
@@ -176,7 +184,7 @@ int zygote_open(struct zygote **ret, struct error *err)
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     else
         (void)prctl(PR_SET_DUMPABLE, 0); /* nobody of the same user looks into it */
-    r = reserve_fds();
+    r = reserve_fds(z);
     if (r < 0)
         return error_set_errno(err, r, "cannot reserve file descriptors");
     r = z->start.secrets_at_load ? secrets_take(NULL, NULL) : 0;
@@ -236,15 +244,19 @@ static void on_fork(struct zygote *z, struct wire_message *m, const struct zygot
                              .err = m->fds[2],
                              .slot = children_next_slot(&z->children),
                              .n_alive = z->children.n,
+                             .slots_v2 = z->slots.v2,
                              .sandbox = z->sandbox};
     enum isolation isolation = z->start.isolation;
+    struct wire_message reply, more = {.type = WIRE_SLOTS_WANTED};
     struct pidref child = PIDREF_NULL;
-    struct wire_message reply;
     int r;
 
+    in.has_slot = slots_has(&z->slots, in.slot);
+    slots_fork_begin(&z->slots);
     r = z->children.n < CHILDREN_MAX ? fork_worker(&in, &child) : -EAGAIN;
     if (r == 0)
         worker_run(host, ctx, isolation); /* in the worker: z is not there any more */
+    slots_fork_end(&z->slots);
     if (r < 0) {
         reply = (struct wire_message){.type = WIRE_FORK_FAILED,
                                       .fork_failed = {m->fork.worker, (uint32_t)-r}};
@@ -256,6 +268,9 @@ static void on_fork(struct zygote *z, struct wire_message *m, const struct zygot
                                       .worker_started = {m->fork.worker}};
     }
     send_blocking(&z->gateway, &reply);
+    more.slots_wanted.slots = r < 0 ? 0 : slots_wanted(&z->slots, in.slot);
+    if (more.slots_wanted.slots > 0)
+        send_blocking(&z->control, &more);
 }
 
 static uint64_t timeval_us(struct timeval t)
@@ -263,13 +278,16 @@ static uint64_t timeval_us(struct timeval t)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
-static void report_end(struct zygote *z, uint64_t worker, int status, const struct rusage *u)
+static void report_end(struct zygote *z, const struct child *child, int status,
+                       const struct rusage *u)
 {
+    uint64_t peak = 0;
+    bool out_of_memory = slots_end(&z->slots, child->slot, &peak);
     struct wire_message m = {
         .type = WIRE_WORKER_ENDED,
         .worker_ended =
             {
-                .worker = worker,
+                .worker = child->worker,
                 .status = (uint32_t)status,
                 .user_us = timeval_us(u->ru_utime),
                 .system_us = timeval_us(u->ru_stime),
@@ -278,6 +296,9 @@ static void report_end(struct zygote *z, uint64_t worker, int status, const stru
                 .major_faults = (uint64_t)u->ru_majflt,
                 .voluntary_switches = (uint64_t)u->ru_nvcsw,
                 .involuntary_switches = (uint64_t)u->ru_nivcsw,
+                .limit = out_of_memory ? LIMIT_HIT_MEMORY : LIMIT_HIT_NONE,
+                .limit_used = out_of_memory ? peak : 0,
+                .limit_max = out_of_memory ? z->start.memory_bytes : 0,
             },
     };
 
@@ -306,11 +327,13 @@ static void on_signal(struct zygote *z)
 
     (void)!read(z->signal_fd, &info, sizeof(info)); /* only clears it: wait4() knows the rest */
     while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        const struct child *child = children_get(&z->children, pid);
         uint64_t worker;
 
         ended = true;
-        if (children_remove(&z->children, pid, &worker))
-            report_end(z, worker, status, &usage);
+        if (child)
+            report_end(z, child, status, &usage);
+        (void)children_remove(&z->children, pid, &worker);
     }
     /* In a namespace of its own /proc shows other pids; there strays end with the zygote. */
     if (ended && !has_own_processes(z))
@@ -368,6 +391,8 @@ static void on_control(struct zygote *z)
             drop_gateway(z);
             wire_init_with(&z->gateway, take_fd(&m.fds[0]), WIRE_ZYGOTE, WIRE_GATEWAY,
                            z->gateway_in);
+        } else if (m.type == WIRE_SLOTS) {
+            slots_grown(&z->slots, m.slots.slots);
         }
         wire_message_deinit(&m);
     }
@@ -389,7 +414,7 @@ static int prepare(struct zygote *z)
     if (sigprocmask(SIG_BLOCK, &chld, NULL) < 0)
         return -errno;
     /* Frees the reserved numbers behind the signal fd: an incoming FORK's three land there. */
-    if (close_range(ZYGOTE_FD_GATEWAY + 1, ZYGOTE_FD_LAST, 0) < 0)
+    if (close_range(ZYGOTE_FD_OOM + 1, ZYGOTE_FD_LAST, 0) < 0)
         return -errno;
     z->signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
     if (z->signal_fd < 0)

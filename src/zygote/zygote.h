@@ -16,8 +16,10 @@
 #define ZYGOTE_FD_WORKER  3 /* reserved: in a worker its request socket, in the zygote /dev/null */
 #define ZYGOTE_FD_CONTROL 4 /* channel to the supervisor */
 #define ZYGOTE_FD_GATEWAY 5 /* channel to the gateway */
+#define ZYGOTE_FD_SLOTS   6 /* where its workers' control groups are, or /dev/null */
+#define ZYGOTE_FD_OOM     7 /* its own oom_score_adj, or /dev/null */
 #define ZYGOTE_FD_LAST                                                                             \
-    10 /* 6 to here are the zygote's own, too; a worker has none of 4 to here                      \
+    14 /* 8 to here are the zygote's own, too; a worker has none of 4 to here                      \
         */
 
 /* Behind them, if the function has secrets: a memory file with them, which a worker closes as soon

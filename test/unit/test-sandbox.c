@@ -48,7 +48,7 @@ static void example_plan(enum sandbox_profile profile, struct sandbox_plan *ret)
 
 #define LIMITS_TEXT                                                                                \
     "core_bytes_max=0\nmemlock_bytes_max=65536\nfile_bytes_max=536870912\nfiles_max=1024\n"        \
-    "oom_score_adj=1000\n"
+    "oom_score_adj=500\n"
 #define BINDS_TEXT                                                                                 \
     "bind=/usr /usr\nbind=/etc/ssl /etc/ssl optional\n"                                            \
     "bind=/etc/alternatives /etc/alternatives optional\nbind=/tmp/shop /var/task\n"                \
