@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -93,27 +92,6 @@ static enum health check_pidfd(const struct check *check, char detail[static DOC
 
     SAY("%s", fd >= 0 ? "works" : strerror(errno));
     return fd >= 0 ? HEALTH_OK : HEALTH_BROKEN;
-}
-
-static enum health check_seccomp(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
-{
-    uint32_t action = SECCOMP_RET_KILL_PROCESS;
-    long r = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
-
-    SAY("%s", r == 0 ? "filters can end a process" : strerror(errno));
-    return r == 0 ? HEALTH_OK : HEALTH_WARN;
-}
-
-static enum health check_landlock(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* ..._VERSION */);
-
-    if (abi < 0) {
-        SAY("%s", errno == EOPNOTSUPP ? "switched off at boot" : "the kernel has none");
-        return HEALTH_WARN;
-    }
-    SAY("ABI %ld", abi);
-    return HEALTH_OK;
 }
 
 static enum health check_files(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
@@ -224,10 +202,6 @@ const struct check doctor_checks[] = {
      check_cgroup},
     {"pidfd", "a process is ended, never its number's next owner", "use a newer kernel",
      check_pidfd},
-    {"seccomp", "takes system calls away that no function needs", "use a kernel that has it",
-     check_seccomp},
-    {"landlock", "closes the file system to functions", "boot with lsm=landlock,...",
-     check_landlock},
     {"open files", "a few for each request at work", "raise the hard limit: ulimit -Hn 65536",
      check_files},
     {"processes", "one for each request at work", "raise it: ulimit -u 65536", check_processes},

@@ -248,85 +248,47 @@ static int path_argument(char **ret, const char *option, const char *path)
     *ret = realpath(path, NULL);
     if (*ret)
         return 0;
-    (void)fprintf(stderr, "mayfly-control: %s %s: %s\n", option, path, strerrordesc_np(errno));
+    (void)fprintf(stderr, "mayfly-control: --%s %s: %s\n", option, path, strerrordesc_np(errno));
     return -errno;
 }
 
 static int arguments_read(int argc, char **argv, struct arguments *a)
 {
-    enum {
-        PROJECT = 256,
-        STATE,
-        LIB,
-        URL,
-        SECRETS,
-        DEV,
-        COLOR,
-        OWN_USERS,
-        CHECK,
-        JSON,
-        NAMES,
-        FUNCTION
+    struct {
+        struct option option;
+        char **path; /* one of these is what it sets */
+        const char **text;
+        bool *flag;
+    } rows[] = {
+        {{"project", required_argument, NULL, 0}, .path = &a->project},
+        {{"state", required_argument, NULL, 0}, .path = &a->state},
+        {{"lib", required_argument, NULL, 0}, .path = &a->lib},
+        {{"url", required_argument, NULL, 0}, .text = &a->url},
+        {{"secrets", required_argument, NULL, 0}, .text = &a->secrets},
+        {{"function", required_argument, NULL, 0}, .text = &a->check_options.function},
+        {{"dev", no_argument, NULL, 0}, .flag = &a->dev},
+        {{"color", no_argument, NULL, 0}, .flag = &a->color},
+        {{"own-users", no_argument, NULL, 0}, .flag = &a->own_users},
+        {{"check", no_argument, NULL, 0}, .flag = &a->check},
+        {{"json", no_argument, NULL, 0}, .flag = &a->check_options.json},
+        {{"names", no_argument, NULL, 0}, .flag = &a->check_options.names},
     };
-    static const struct option options[] = {
-        {"project", required_argument, NULL, PROJECT},
-        {"state", required_argument, NULL, STATE},
-        {"lib", required_argument, NULL, LIB},
-        {"url", required_argument, NULL, URL},
-        {"secrets", required_argument, NULL, SECRETS},
-        {"dev", no_argument, NULL, DEV},
-        {"color", no_argument, NULL, COLOR},
-        {"own-users", no_argument, NULL, OWN_USERS},
-        {"check", no_argument, NULL, CHECK},
-        {"json", no_argument, NULL, JSON},
-        {"names", no_argument, NULL, NAMES},
-        {"function", required_argument, NULL, FUNCTION},
-        {NULL, 0, NULL, 0},
-    };
-    int option, r = 0;
+    struct option options[ARRAY_SIZE(rows) + 1] = {0};
+    int i, r = 0;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1 && r == 0) {
-        switch (option) {
-        case PROJECT:
-            r = path_argument(&a->project, "--project", optarg);
-            break;
-        case STATE:
-            r = path_argument(&a->state, "--state", optarg);
-            break;
-        case LIB:
-            r = path_argument(&a->lib, "--lib", optarg);
-            break;
-        case URL:
-            a->url = optarg;
-            break;
-        case SECRETS:
-            a->secrets = optarg;
-            break;
-        case FUNCTION:
-            a->check_options.function = optarg;
-            break;
-        case DEV:
-            a->dev = true;
-            break;
-        case COLOR:
-            a->color = true;
-            break;
-        case OWN_USERS:
-            a->own_users = true;
-            break;
-        case CHECK:
-            a->check = true;
-            break;
-        case JSON:
-            a->check_options.json = true;
-            break;
-        case NAMES:
-            a->check_options.names = true;
-            break;
-        default:
+    for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
+        options[k] = rows[k].option;
+        options[k].val = (int)k;
+    }
+    while ((i = getopt_long(argc, argv, "", options, NULL)) != -1 && r == 0) {
+        if (i < 0 || i >= (int)ARRAY_SIZE(rows))
             r = -EINVAL;
-            break;
-        }
+        else if (rows[i].path)
+            r = path_argument(rows[i].path, rows[i].option.name, optarg);
+        else if (rows[i].text)
+            *rows[i].text = optarg;
+        else
+            *rows[i].flag = true;
     }
     if (r < 0)
         return r;

@@ -1,11 +1,15 @@
 /* A worker looks around: each layer is asked for what it forbids or hides. */
 
+#include "sandbox/landlock.h"
 #include "sandbox/layers.h"
+
+#include "os/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +58,18 @@ void layers_look(struct layer_outside *ret)
     *ret = (struct layer_outside){.root_device = device_of("/")};
     for (unsigned i = 0; i < _LAYER_MAX; i++)
         ret->namespaces[i] = namespaces[i].path ? number_of(namespaces[i].path) : 0;
+}
+
+void layers_listen(struct layer_outside *ret)
+{
+    const struct sockaddr_un any = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ret->socket_len = sizeof(ret->socket);
+    /* An address of the family alone: the kernel picks an abstract name. */
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) < 0 ||
+        listen(fd, 1) < 0 || getsockname(fd, (struct sockaddr *)&ret->socket, &ret->socket_len) < 0)
+        ret->socket_len = 0;
 }
 
 static int is_on_tmpfs(const char *path)
@@ -134,6 +150,40 @@ static int inspect_privileges(const struct layer_outside *outside, const struct 
     return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : EPERM;
 }
 
+/* A filter may be another's: ours refuses what any kernel without it would answer by EFAULT. */
+static int inspect_seccomp(const struct layer_outside *outside, const struct sandbox_plan *plan)
+{
+    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+        return ENOSYS;
+    return syscall(SYS_io_uring_setup, 1, NULL) < 0 && errno == EPERM ? 0 : EEXIST;
+}
+
+/* A file of one's own that no mount makes read-only. */
+static int inspect_landlock_files(const struct layer_outside *outside,
+                                  const struct sandbox_plan *plan)
+{
+    _cleanup_close_ int fd = -1;
+
+    if (sandbox_landlock_abi() == 0)
+        return EOPNOTSUPP;
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0) /* else it is root's */
+        return errno;
+    fd = open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
+    return fd < 0 && errno == EACCES ? 0 : UNEXPECTED(fd < 0 ? errno : 0);
+}
+
+static int inspect_landlock_scope(const struct layer_outside *outside,
+                                  const struct sandbox_plan *plan)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || outside->socket_len == 0)
+        return LAYER_NOT_TRIED;
+    if (connect(fd, (const struct sockaddr *)&outside->socket, outside->socket_len) == 0)
+        return sandbox_landlock_abi() < 6 ? EOPNOTSUPP : EEXIST;
+    return errno == EPERM ? 0 : errno;
+}
+
 void layers_inspect(const struct layer_outside *outside, const struct sandbox_plan *plan,
                     int ret_errors[static _LAYER_MAX])
 {
@@ -145,6 +195,9 @@ void layers_inspect(const struct layer_outside *outside, const struct sandbox_pl
         [LAYER_PRIVATE_TMP] = inspect_tmp,
         [LAYER_CAPABILITIES] = inspect_capabilities,
         [LAYER_NO_NEW_PRIVILEGES] = inspect_privileges,
+        [LAYER_SECCOMP] = inspect_seccomp,
+        [LAYER_LANDLOCK_FILES] = inspect_landlock_files,
+        [LAYER_LANDLOCK_SCOPE] = inspect_landlock_scope,
     };
 
     for (unsigned i = 0; i < _LAYER_MAX; i++) {

@@ -8,6 +8,9 @@
 #include "base/error.h"
 #include "sandbox/sandbox.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 enum sandbox_layer {
 #define LAYER(NAME, ...) LAYER_##NAME,
 #include "sandbox/layers.tbl.h"
@@ -44,6 +47,9 @@ const char *layer_state_name(enum layer_state state);
  * =degraded asks for less; what is less then is missing. Takes some milliseconds. */
 void sandbox_probe(int init_fd, struct sandbox_report *ret);
 
+/* Again for the watchdog's priority, which depends on the control group that the caller is in. */
+void sandbox_probe_realtime(struct sandbox_report *report);
+
 /* How many layers are missing. */
 unsigned sandbox_report_missing(const struct sandbox_report *report);
 
@@ -60,11 +66,17 @@ int sandbox_report_json(const struct sandbox_report *report, struct buf *b);
 struct layer_outside {
     uint64_t namespaces[_LAYER_MAX]; /* for those layers that are namespaces: its number */
     uint64_t root_device;
+    struct sockaddr_un socket; /* abstract, of a socket that listens */
+    socklen_t socket_len;      /* 0: there is none */
 };
 
 #define LAYER_NOT_TRIED (-1)
 
 void layers_look(struct layer_outside *ret);
+
+/* Makes a socket that nobody behind the sandbox may reach. In its network namespace: abstract names
+ * belong to one. It stays open. */
+void layers_listen(struct layer_outside *ret);
 
 /* In a worker: tries each layer. 0: it holds, LAYER_NOT_TRIED, or an errno that tells why not.
  * Context: async-signal-safe. */

@@ -49,4 +49,19 @@ LAYER(NO_NEW_PRIVILEGES, "no-new-privileges",
       "no program gives it rights that it does not have",
       REQUIRED, REQUIRED, "a kernel of 3.5 or newer")
 
+LAYER(SECCOMP, "seccomp",
+      "system calls that no function needs are refused, and with them much of the kernel",
+      REQUIRED, REQUIRED, "a kernel with CONFIG_SECCOMP_FILTER")
+LAYER(LANDLOCK_FILES, "landlock-files",
+      "it writes to /tmp and to what \"writes\" names, whatever is mounted; workers of one user cannot touch one "
+      "another",
+      REQUIRED, REQUIRED, "a kernel of 5.13 or newer, booted with landlock in the list lsm=")
+LAYER(LANDLOCK_SCOPE, "landlock-scope",
+      "no signals and no abstract sockets to anybody outside",
+      REQUIRED, REQUIRED, "a kernel of 6.12 or newer, booted with landlock in the list lsm=")
+LAYER(WATCHDOG, "watchdog",
+      "a function over its time is ended even while every CPU is busy",
+      REQUIRED, "real-time priority is not for everybody; while every CPU is busy, its end may come a little late",
+      "give the daemon CAP_SYS_NICE, or a limit for real-time priority (ulimit -r 1)")
+
 /* clang-format on */

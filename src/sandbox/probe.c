@@ -69,12 +69,14 @@ static int try_worker(const struct trial *t, struct trial_result *result, struct
     return 0;
 }
 
-static _noreturn_ void try_in_child(const struct trial *t)
+static _noreturn_ void try_in_child(struct trial *t)
 {
     struct trial_result result = {.entered = false};
     struct error err = ERROR_NULL;
-    int r = sandbox_enter(&t->plan, t->init_fd, &err);
+    int r;
 
+    layers_listen(&t->outside);
+    r = sandbox_enter(&t->plan, t->init_fd, &err);
     r = r < 0 ? r : try_worker(t, &result, &err);
     if (r < 0)
         tell(t, &result, err.text);
@@ -144,6 +146,21 @@ static int try_namespace(uint64_t flag)
     return 0;
 }
 
+void sandbox_probe_realtime(struct sandbox_report *report)
+{
+    const struct sched_param priority = {.sched_priority = sched_get_priority_min(SCHED_FIFO)};
+    struct pidref child = PIDREF_NULL;
+    siginfo_t info = {0};
+    int r = os_clone(0, &child);
+
+    if (r == 0)
+        _exit(sched_setscheduler(0, SCHED_FIFO, &priority) < 0 ? errno : 0);
+    if (r > 0 && waitid(P_PIDFD, (id_t)child.fd, &info, WEXITED) == 0)
+        r = info.si_code == CLD_EXITED ? info.si_status : EINTR;
+    pidref_done(&child);
+    layer_judge(report, LAYER_WATCHDOG, r == 0, strerrordesc_np(abs(r)));
+}
+
 /* ---- what it means ---- */
 
 static void judge_entered(struct sandbox_report *report, const struct trial_result *result,
@@ -151,10 +168,13 @@ static void judge_entered(struct sandbox_report *report, const struct trial_resu
 {
     for (enum sandbox_layer i = 0; i < _LAYER_MAX; i++) {
         int e = result->errors[i];
-        const char *reason = e == LAYER_NOT_TRIED ? why_not_better
-                             : e == EEXIST        ? "it is there, but a worker gets around it"
-                                                  : strerrordesc_np(e);
+        char reason[LAYER_REASON_MAX];
 
+        (void)snprintf(reason, sizeof(reason), "%s%s",
+                       e == LAYER_NOT_TRIED ? "" : "a worker tried it out: ",
+                       e == LAYER_NOT_TRIED ? why_not_better
+                       : e == EEXIST        ? "it is not held back"
+                                            : strerrordesc_np(e));
         layer_judge(report, i, e == 0, reason);
     }
 }
@@ -170,7 +190,7 @@ static void judge_degraded(struct sandbox_report *report, const char *why, bool 
     }
 }
 
-void sandbox_probe(int init_fd, struct sandbox_report *ret)
+static void probe_profiles(int init_fd, struct sandbox_report *ret)
 {
     static const char asked[] = "MAYFLY_SANDBOX asks for less";
     const char *less = getenv("MAYFLY_SANDBOX");
@@ -198,4 +218,10 @@ void sandbox_probe(int init_fd, struct sandbox_report *ret)
         return;
     }
     judge_degraded(ret, user.text, false);
+}
+
+void sandbox_probe(int init_fd, struct sandbox_report *ret)
+{
+    probe_profiles(init_fd, ret);
+    sandbox_probe_realtime(ret);
 }

@@ -8,7 +8,7 @@ from lib.http import Connection
 from lib.process import wait_until
 
 PROJECT = {"api/hello.py": "def handler(event, context):\n    return 'hello'\n"}
-OF_ROOT_ONLY = {"uid-range"}
+OF_ROOT_ONLY = {"uid-range", "watchdog"}
 
 
 @pytest.fixture
@@ -52,7 +52,8 @@ def test_healthz_tells_the_layers(start):
     assert body["sandbox"]["missing"] == {}
     layers = body["sandbox"]["layers"]
     absent = {name for name, state in layers.items() if state != "on"}
-    assert {"user-namespace", "own-root", "pid-namespace", "proc", "private-tmp"} <= set(layers)
+    assert {"user-namespace", "own-root", "pid-namespace", "proc", "private-tmp", "seccomp",
+            "landlock-files"} <= {name for name, state in layers.items() if state == "on"}
     assert os.geteuid() != 0 or not absent & OF_ROOT_ONLY
     assert all(layers[name] == "not-in-profile" for name in absent)
     assert f"sandbox={body['sandbox']['profile']}\n" in daemon.log
