@@ -35,7 +35,7 @@ BANNED = {
     "kill": ("pidref_kill", ["src/os/pidref.c"]),
     "fork": ("the clone helper of os", ["src/os/clone.c", "src/zygote/fork.c"]),
     # Sharing memory is the point there: the child draws from the parent's generator.
-    "vfork": ("the clone helper of os", ["runtimes/python/openssl.c"]),
+    "vfork": ("the clone helper of os", ["runtimes/python/openssl.c", "src/zygote/fork.c"]),
 }
 # Not part of mayfly: what a user would write, and tests of what such a user may do wrong.
 FREE_TO_CALL = ("examples/", "test/", "bench/", "fuzz/")

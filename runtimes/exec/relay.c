@@ -28,6 +28,8 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +52,8 @@ struct relay {
     bool exited;
     int exit_code;   /* of the program, or */
     int exit_signal; /* what killed it, or 0 */
+    int exit_kind;   /* CLD_... */
+    struct rusage usage;
 
     int in;         /* to its stdin; -1 when done */
     int program_in; /* the other ends */
@@ -247,6 +251,8 @@ static int tell_exit(struct relay *r)
 {
     static const char see[] = "what it said on stderr is in the log";
 
+    worker_suspect_child(r->worker, r->exit_kind, r->exit_signal ? r->exit_signal : r->exit_code,
+                         &r->usage);
     if (r->exit_signal != 0)
         return refuse(r, "ProgramKilled", "%s was killed by signal %d (%s)%s; %s", r->program,
                       r->exit_signal, strsignal(r->exit_signal),
@@ -281,10 +287,13 @@ static void look_for_exit(struct relay *r)
 {
     siginfo_t info = {.si_pid = 0};
 
-    if (waitid(P_PIDFD, (id_t)r->child.fd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+    /* The system call tells what it used as well; waitid() does not. */
+    if (syscall(SYS_waitid, P_PIDFD, r->child.fd, &info, WEXITED | WNOHANG | WNOWAIT, &r->usage) <
+            0 ||
         info.si_pid == 0)
         return;
     r->exited = true;
+    r->exit_kind = info.si_code;
     if (info.si_code == CLD_EXITED)
         r->exit_code = info.si_status;
     else
@@ -395,6 +404,7 @@ int relay_serve(struct worker *w, const char *program)
     environment_deinit(&environment);
     r->program_in = fd_close(r->program_in);
     r->program_out = fd_close(r->program_out);
+    worker_suspect(w, result < 0 ? -result : 0);
     if (result < 0)
         return refuse(r, "StartError", "cannot start %s: %s", program, strerrordesc_np(-result));
     result = run(r);

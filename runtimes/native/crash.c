@@ -12,6 +12,7 @@
 
 #include "native.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -251,8 +252,11 @@ static void tell_stack(ucontext_t *context, const siginfo_t *info, int signal)
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
     struct text t = {.len = 0};
+    int error = errno;
     sigset_t set;
 
+    if (signal != WORKER_STACK_SIGNAL)
+        worker_tell_limit(error);
     text_add(&t, WORKER_STACK_MARK);
     tell_signal(&t, signal, info, context);
     text_write(&t);

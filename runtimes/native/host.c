@@ -3,6 +3,7 @@
 
 #include "native.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ static __attribute__((noinline)) int run_handler(mayfly_handler *handler, struct
     request_init(&the_request.request, w, &the_request.arena);
     response_init(&the_request.response, w, &the_request.arena);
     r = handler(&the_request.request, &the_request.response);
+    worker_suspect(w, errno); /* if it says that it failed */
     /* The log is complete before the answer is: the gateway may end the worker then. */
     (void)fflush(NULL);
     r = response_finish(&the_request.response, r);
@@ -83,6 +85,7 @@ struct zygote *native_open(void)
     }
     (void)setvbuf(stdout, stdout_bytes, _IOLBF, sizeof(stdout_bytes));
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* EFBIG says it, as it does to an init */
     crash_install(run_handler);
     return z;
 }

@@ -173,6 +173,8 @@ static int fail_plainly(struct worker *w)
     name = type ? PyObject_GetAttrString(type, "__name__") : NULL;
     bytes = name ? PyUnicode_AsUTF8String(name) : NULL;
     text = bytes ? PyBytes_AsString(bytes) : NULL;
+    if (type && PyErr_GivenExceptionMatches(type, PyExc_MemoryError))
+        worker_suspect(w, ENOMEM);
     r = worker_fail_text(w, text ? text : "Runtime.Unknown",
                          "the handler failed, and so did the report of it", "");
     Py_XDECREF(name);

@@ -453,6 +453,19 @@ PyObject *request_finish(PyObject *object, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* suspect(errno): what the error that fail() will tell may come from; 0 if it is not known. */
+static PyObject *py_suspect(PyObject *object, PyObject *error)
+{
+    struct request *self = self_of(object);
+    long number = PyLong_AsLong(error);
+
+    if (number == -1 && PyErr_Occurred())
+        return NULL;
+    if (self->w)
+        worker_suspect(self->w, (int)number);
+    Py_RETURN_NONE;
+}
+
 /* fail(json): True, or False if the answer had gone too far to be taken back. */
 static PyObject *py_fail(PyObject *object, PyObject *json)
 {
@@ -552,6 +565,7 @@ static PyMethodDef methods[] = {
     {"write", request_write, METH_O, "Adds to the body."},
     {"flush", py_flush, METH_NOARGS, "Sends what is held back."},
     {"finish", request_finish, METH_NOARGS, "Completes the answer."},
+    {"suspect", py_suspect, METH_O, "Says which errno the error comes from."},
     {"fail", py_fail, METH_O, "Answers with an unhandled error, JSON as bytes."},
     {"raw_begin", py_raw_begin, METH_NOARGS, "The answer will be raw HTTP."},
     {"raw_feed", py_raw_feed, METH_O, "A piece of it. Returns whether its head is complete."},

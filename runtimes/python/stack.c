@@ -82,6 +82,8 @@ static void on_stack_signal(int signal, siginfo_t *info, void *context)
 
 static void on_fatal_signal(int signal, siginfo_t *info, void *context)
 {
+    if (owner == getpid())
+        worker_tell_limit(errno);
     write_mark();
     for (size_t i = 0; i < ARRAY_SIZE(fatal_signals); i++) {
         if (fatal_signals[i] == signal)

@@ -217,14 +217,27 @@ static void on_queue_timeout(struct loop_timer *t)
                     "no worker became free within the function's queue_timeout");
 }
 
-static void note_timeout(struct invocation *inv)
+static void note_over_time(struct invocation *inv, enum limit_hit hit, uint64_t used_ms)
 {
-    struct limit_use limit = limit_use_all(&inv->pool->function->limits, LIMIT_HIT_TIMEOUT);
+    struct limit_use limit = limit_use_believe(&inv->pool->function->limits, hit, used_ms, 0);
 
     inv->outcome = OUTCOME_TIMEOUT;
     invocation_hit(inv, &limit);
     explain_by_limit(inv);
     inv->status = inv->head_sent ? inv->status : 504;
+}
+
+static void note_timeout(struct invocation *inv)
+{
+    note_over_time(inv, LIMIT_HIT_TIMEOUT, 0);
+}
+
+void invocation_on_cpu_time(struct invocation *inv, uint64_t used_ms)
+{
+    if (inv->state != INVOCATION_RUNNING && inv->state != INVOCATION_ANSWERING)
+        return; /* its time is up already */
+    note_over_time(inv, LIMIT_HIT_CPU_TIME, used_ms);
+    invocation_move(inv, INVOCATION_EXPIRING);
 }
 
 static void on_deadline(struct loop_timer *t)
@@ -516,6 +529,10 @@ static void note_limit(struct invocation *inv, const struct http_head *head)
     told = limit_use_believe(&inv->pool->function->limits, told.hit, told.used, told.max);
     invocation_hit(inv, &told);
     explain_by_limit(inv);
+    if (told.hit == LIMIT_HIT_CPU_TIME) { /* a child's, which the worker has outlived */
+        inv->outcome = OUTCOME_TIMEOUT;
+        inv->status = 504;
+    }
 }
 
 void invocation_on_head(struct invocation *inv, const struct http_head *head)
@@ -540,8 +557,8 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
     inv->status = head->status;
     inv->pool->n_dead_zygotes = 0;
     if (http_head_find(head, "mayfly-error", &error)) {
-        note_limit(inv, head);
         inv->outcome = OUTCOME_ERROR;
+        note_limit(inv, head);
         inv->capture_error = true;
         /* A limit is told in mayfly's words; the function's own go along as the cause. */
         inv->hide_error = inv->limit.hit != LIMIT_HIT_NONE || (!dev && !(c && c->local));

@@ -96,6 +96,7 @@ void invocation_watch(struct invocation *inv); /* its worker's process has becom
 void invocation_on_head(struct invocation *inv, const struct http_head *head);
 void invocation_on_data(struct invocation *inv, struct slice data);
 void invocation_on_end(struct invocation *inv);
+void invocation_on_cpu_time(struct invocation *inv, uint64_t used_ms); /* over its limit */
 void invocation_on_worker_lost(struct invocation *inv, const char *why);
 void invocation_on_worker_ended(struct invocation *inv);
 

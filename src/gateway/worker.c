@@ -1,5 +1,6 @@
 #include "gateway/worker.h"
 #include "gateway/client.h"
+#include "gateway/cpu-time.h"
 #include "gateway/invocation.h"
 #include "gateway/links.h"
 #include "gateway/log.h"
@@ -18,7 +19,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define IN_BYTES_MAX (1024 * 1024)
 #define ROUND_BYTES  (256 * 1024)
@@ -197,6 +197,7 @@ void worker_move(struct worker *w, enum worker_state to)
     struct pool *p = w->pool;
 
     leave_list(w);
+    cpu_time_unwatch(w);
     sm_move(worker_states, &w->state, to);
     w->since_ns = loop_now(p->gateway->loop);
     if (to == WORKER_STANDBY) {
@@ -211,8 +212,10 @@ void worker_move(struct worker *w, enum worker_state to)
     }
     list_add_last(&p->busy, &w->link);
     p->n_busy++;
-    if (to == WORKER_BUSY)
+    if (to == WORKER_BUSY) {
         w->usable_again = false;
+        cpu_time_watch(w);
+    }
     if (to == WORKER_ENDING) {
         close_socket(w); /* a worker that waits for a request takes this as its end */
         (void)loop_timer_after(p->gateway->loop, &w->eof_grace, END_TOLD_NS, on_end_untold);
@@ -294,6 +297,7 @@ static void bury(struct worker *w)
     struct gateway *g = w->pool->gateway;
 
     loop_timer_cancel(&w->eof_grace);
+    cpu_time_unwatch(w);
     leave_list(w);
     slots_remove(&g->workers, w->id);
     g->n_workers--;
@@ -373,15 +377,10 @@ void worker_ended(struct worker *w, const struct usage *usage)
 
 void worker_measure(struct worker *w)
 {
-    struct timespec ts;
-    clockid_t clock;
     uint64_t total;
 
-    /* The kernel's own count, to the nanosecond, of a process that goes on. */
-    if (!w->process.pid || clock_getcpuclockid(w->process.pid, &clock) != 0 ||
-        clock_gettime(clock, &ts) < 0)
+    if (!cpu_time_of(w, &total))
         return;
-    total = (uint64_t)ts.tv_sec * US_PER_S + (uint64_t)ts.tv_nsec / NS_PER_US;
     w->usage = (struct usage){.user_us = total - w->cpu_before_us};
     w->cpu_before_us = total;
 }

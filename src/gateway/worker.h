@@ -54,6 +54,7 @@ struct worker {
     struct limit_use told;  /* the limit that it named itself, while it crashed */
     uint64_t since_ns;      /* in this state */
     uint64_t cpu_before_us; /* instance: used by earlier requests */
+    struct loop_timer cpu_look;
     uint64_t forked_ns;
     struct invocation *invocation;
     struct usage usage;

@@ -192,8 +192,9 @@ struct limit_use limit_use_of_end(const struct limits *limits, const struct limi
 
     if (signal == SIGXFSZ)
         return limit_use_all(limits, LIMIT_HIT_FILE_SIZE);
-    if (signal == SIGXCPU ||
-        (signal == SIGKILL && cpu_ms >= limits->cpu_time_ms && limits->cpu_time_ms > 0))
+    if (signal == SIGXCPU) /* the kernel's word, whatever the count says */
+        return limit_use_all(limits, LIMIT_HIT_CPU_TIME);
+    if (signal == SIGKILL && limits->cpu_time_ms > 0 && cpu_ms >= limits->cpu_time_ms)
         return limit_use_believe(limits, LIMIT_HIT_CPU_TIME, cpu_ms, 0);
     /* Both have to say so: the peak counts what is shared with the zygote, too, and page faults
      * count again what was given back in between. */

@@ -151,8 +151,9 @@ static void plan_writes(struct sandbox_plan *p)
     }
 }
 
-static void plan_worker(struct sandbox_plan *p, const struct limits *l)
+static void plan_worker(struct sandbox_plan *p, const struct function *f)
 {
+    const struct limits *l = f ? &f->limits : NULL;
     struct sandbox_worker *w = &p->worker;
 
     w->namespaces = profiles[p->profile].worker;
@@ -163,7 +164,8 @@ static void plan_worker(struct sandbox_plan *p, const struct limits *l)
     if (!l)
         return;
     w->memory_bytes = l->memory_bytes;
-    w->cpu_seconds = whole_seconds(l->cpu_time_ms);
+    /* An instance has so much for each request; only the gateway can tell those apart. */
+    w->cpu_seconds = f->isolation == ISOLATION_REQUEST ? whole_seconds(l->cpu_time_ms) : 0;
     if (p->profile == SANDBOX_DEGRADED)
         return; /* one user's processes cannot be counted apart there, nor has anybody a /tmp */
     w->processes = l->processes;
@@ -202,7 +204,7 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
         ret->init_namespaces |= CLONE_NEWNET;
     if (whole)
         plan_binds(ret, rq);
-    plan_worker(ret, l);
+    plan_worker(ret, rq->function);
 }
 
 uid_t sandbox_plan_zygote_uid(const struct sandbox_plan *p)

@@ -85,7 +85,8 @@ int sandbox_fork_prepare(struct sandbox_fork *f, const struct sandbox_worker *w)
 
 static int limit(int resource, uint64_t max)
 {
-    const struct rlimit l = {.rlim_cur = max, .rlim_max = max};
+    /* A process gets a signal of its own at its limit of CPU time, and is killed a second after. */
+    const struct rlimit l = {.rlim_cur = max, .rlim_max = max + (resource == RLIMIT_CPU)};
     int r = os_fault(OS_CALL_RLIMIT);
 
     if (r < 0)

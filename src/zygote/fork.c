@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int close_zygote_fds(const struct inheritance *in)
@@ -74,4 +75,15 @@ int fork_worker(const struct inheritance *in, struct pidref *ret)
     if (fork_child(in) < 0)
         _exit(EXIT_FAILURE);
     return 0;
+}
+
+bool fork_is_refused(void)
+{
+    pid_t pid = vfork();
+
+    if (pid == 0)
+        _exit(EXIT_SUCCESS);
+    if (pid > 0)
+        (void)waitpid(pid, NULL, 0);
+    return pid < 0 && errno == EAGAIN;
 }

@@ -40,6 +40,8 @@ struct worker {
     enum answer answer;
     struct buf out_head; /* status line and headers, without the framing */
     struct buf out_body;
+    int suspect;            /* errno that an error may come from */
+    struct limit_use limit; /* or the limit, if it is known */
     bool chunked;
     bool bodyless;    /* HEAD, 1xx, 204, 304 */
     int64_t length;   /* announced, or -1 */
@@ -383,23 +385,40 @@ int worker_error_json(struct buf *b, const char *type, const char *message, cons
     return r == 0 ? buf_append_str(b, "]}") : r;
 }
 
+void worker_suspect(struct worker *w, int error)
+{
+    w->suspect = error;
+}
+
+void worker_suspect_child(struct worker *w, int code, int status, const struct rusage *usage)
+{
+    (void)limits_of_child(code, status, usage, &w->limit);
+}
+
 int worker_fail(struct worker *w, struct slice json)
 {
-    const struct http_header headers[] = {
+    char limit[LIMIT_WORDS_MAX] = "";
+    struct http_header headers[] = {
         {SLICE_LIT("Content-Type"), SLICE_LIT("application/json")},
         {SLICE_LIT("Mayfly-Error"), SLICE_LIT("Unhandled")},
+        {SLICE_LIT("Mayfly-Limit"), SLICE_NULL},
     };
-
     struct buf b = BUF_INIT(SIZE_MAX);
     int r;
 
-    if (w->answer == ANSWER_SENT)
-        return -EPIPE; /* too late: a broken-off answer is all that can still tell */
+    if (w->limit.hit != LIMIT_HIT_NONE || limits_find(w->suspect, &w->limit))
+        (void)limit_use_write(&w->limit, limit, sizeof(limit));
+    if (w->answer == ANSWER_SENT) {
+        /* Too late: a broken-off answer is all that can still tell, and the log. */
+        worker_tell_limit(w->suspect);
+        return -EPIPE;
+    }
+    headers[2].value = slice_str(limit);
     w->answer = ANSWER_NONE;
     r = secrets_redact(json, &b);
     if (r != 0)
         json = r > 0 ? buf_slice(&b) : SLICE_LIT(WORKER_ERROR_WITHHELD);
-    r = worker_answer(w, 500, headers, ARRAY_SIZE(headers), json);
+    r = worker_answer(w, 500, headers, ARRAY_SIZE(headers) - (*limit == '\0'), json);
     buf_deinit(&b);
     return r;
 }
@@ -421,6 +440,8 @@ static void begin(struct worker *w)
 {
     http_parser_next(&w->parser);
     w->answer = ANSWER_NONE;
+    w->suspect = 0;
+    w->limit.hit = LIMIT_HIT_NONE;
     w->piece = SLICE_NULL;
     w->body_ended = false;
 }
@@ -477,6 +498,7 @@ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolat
     do {
         begin(w);
         r = next_request(w);
+        errno = 0; /* what a crash finds in there is then of this request */
         if (r > 0)
             r = host->serve(ctx, w);
         else if (r == 0)

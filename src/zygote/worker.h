@@ -10,7 +10,8 @@
 /* The line on stderr behind which everything is a stack report: the runtime's answer to
  * WORKER_STACK_SIGNAL, or to a crash. See docs/RUNTIMES.md. */
 #define WORKER_STACK_MARK   "\036stack\n"
-#define WORKER_STACK_SIGNAL SIGQUIT /* at the deadline: report the stack, then exit */
+#define WORKER_LIMIT_MARK   "\036limit " /* KEY USED MAX: the limit that a crash comes from */
+#define WORKER_STACK_SIGNAL SIGQUIT      /* at the deadline: report the stack, then exit */
 
 struct worker;
 
@@ -48,6 +49,19 @@ int worker_answer(struct worker *w, unsigned status, const struct http_header *h
  * it off. The second form makes the JSON of its parts; `stack` has lines separated by '\n'. */
 int worker_fail(struct worker *w, struct slice json);
 int worker_fail_text(struct worker *w, const char *type, const char *message, const char *stack);
+
+/* Before worker_fail(): the errno that the error comes from, if it is known. ENOMEM, EMFILE, EFBIG,
+ * ENOSPC and EAGAIN may mean a limit; which one, the answer then says (Mayfly-Limit). */
+void worker_suspect(struct worker *w, int error);
+
+/* The same by how a child ended on which the answer depended, as waitid() tells: CLD_..., the code
+ * or signal, and what it used. */
+struct rusage;
+void worker_suspect_child(struct worker *w, int code, int status, const struct rusage *usage);
+
+/* Before the end of a worker that crashes: names the limit on stderr, if it is one; `error` is
+ * errno at that time. Context: async-signal-safe. */
+void worker_tell_limit(int error);
 
 /* After worker_start() with 101: flushes, and returns the socket for the program's own bytes. */
 int worker_upgrade(struct worker *w);

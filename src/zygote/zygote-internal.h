@@ -3,6 +3,7 @@
 /* Inside src/zygote only: what its files share. */
 
 #include "cgroup/cgroup.h"
+#include "model/limit-hit.h"
 #include "os/pidref.h"
 #include "sandbox/sandbox.h"
 #include "wire/wire.h"
@@ -107,6 +108,19 @@ int secrets_redact(struct slice text, struct buf *b);
 /* In the worker, before anything else: what it uses is its own from there on. Returns 0 or -errno.
  */
 int slots_join(const struct inheritance *inheritance);
+
+/* ---- fork.c, limits.c ---- */
+
+/* Whether not one process more may be started: tried out.
+ * Context: async-signal-safe. */
+bool fork_is_refused(void);
+
+/* Which limit a worker has run into (limits.c). remember() comes first, in the zygote. find(): by
+ * the errno that something failed with, or 0; used and max are 0 where they are not known. */
+struct rusage;
+void limits_remember(const struct sandbox_worker *w);
+bool limits_find(int error, struct limit_use *ret);
+bool limits_of_child(int code, int status, const struct rusage *usage, struct limit_use *ret);
 
 /* The worker's whole life after the fork. */
 _noreturn_ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation);

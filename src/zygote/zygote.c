@@ -422,6 +422,7 @@ static int prepare(struct zygote *z)
     r = sandbox_fork_prepare(z->sandbox, &z->sandbox->worker);
     if (r < 0)
         return r;
+    limits_remember(&z->sandbox->worker);
     (void)madvise(z, sizeof(*z), MADV_DONTFORK);
     return 0;
 }

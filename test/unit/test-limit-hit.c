@@ -156,7 +156,7 @@ static void the_end_of_a_worker_tells_which_limit_it_was(void **state)
         {{KILLED(SIGKILL), 2000000, 0, 0}, LIMIT_HIT_CPU_TIME, 2000},
         {{KILLED(SIGKILL), 2900000, 0, 0}, LIMIT_HIT_CPU_TIME, 2000},
         {{KILLED(SIGKILL), 1999000, 0, 0}, LIMIT_HIT_NONE, 0},
-        {{KILLED(SIGXCPU), 2000000, 0, 0}, LIMIT_HIT_CPU_TIME, 2000},
+        {{KILLED(SIGXCPU), 1990000, 0, 0}, LIMIT_HIT_CPU_TIME, 2000},
         {{EXITED(1), 5000000, 0, 0}, LIMIT_HIT_NONE, 0},
         /* Files. */
         {{KILLED(SIGXFSZ), 0, 0, 0}, LIMIT_HIT_FILE_SIZE, 512 * MIB},

@@ -3,12 +3,16 @@
 Frames of the host are left out: the author looks for a mistake in the author's code.
 """
 
+import errno
 import json
 import os
 import sys
 import traceback
 
 _OURS = ()
+
+# That a limit may speak through.
+_REFUSALS = (errno.ENOMEM, errno.EMFILE, errno.EFBIG, errno.ENOSPC, errno.EAGAIN)
 
 # Through these we call the author's code.
 _STDLIB = os.path.dirname(os.__file__) + os.sep
@@ -59,6 +63,28 @@ def message_of(exception, request_id=""):
     except Exception:
         message = "<the error's text cannot be made>"
     return type_name(exception), message
+
+
+def errno_of(exception):
+    """What the system refused, if that is where the error comes from: an errno, or 0."""
+    seen = set()
+    while exception is not None and id(exception) not in seen:
+        seen.add(id(exception))
+        if isinstance(exception, MemoryError):
+            return errno.ENOMEM
+        if isinstance(exception, OSError) and exception.errno in _REFUSALS:
+            return exception.errno
+        if isinstance(exception, RuntimeError) and str(exception) == "can't start new thread":
+            return errno.EAGAIN
+        exception = exception.__cause__ or exception.__context__
+    return 0
+
+
+def make_room(exception):
+    """Without memory there is no report: what the failed calls held is given back. Their lines are
+    still known."""
+    if isinstance(exception, MemoryError):
+        traceback.clear_frames(exception.__traceback__)
 
 
 def report(exception, request_id=""):

@@ -111,6 +111,8 @@ class Host:
     def on_error(self, request, exception):
         """Tells the error to the log and to the gateway. Returns whether this process may serve
         another request."""
+        request.suspect(errors.errno_of(exception))
+        errors.make_room(exception)
         json, text = errors.report(exception, request.get("Mayfly-Request-Id") or "")
         errors.tell(text)
         _flush()
