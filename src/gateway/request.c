@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,6 +125,7 @@ void request_invoke(struct client *c, const struct http_head *head, const struct
 {
     struct pool *pool = pools_find(c->gateway, f);
     struct invocation *inv;
+    int r;
 
     c->parser.limits.body_max = MIN(c->parser.limits.body_max, f->limits.body_max);
     if (head->has_content_length && head->content_length > f->limits.body_max) {
@@ -137,7 +139,12 @@ void request_invoke(struct client *c, const struct http_head *head, const struct
         client_answer_error(c, 503, "Retry-After: 1\r\n", "out of memory", SLICE_NULL);
         return;
     }
-    if (request_write_head(&inv->head, c, head, match, inv) < 0) {
+    r = request_write_head(&inv->head, c, head, match, inv);
+    if (r == -ENOMEM) {
+        invocation_fail(inv, OUTCOME_UNAVAILABLE, 503, "out of memory");
+        return;
+    }
+    if (r < 0) {
         invocation_fail(inv, OUTCOME_BAD_REQUEST, 431, "the request's headers are too big");
         return;
     }

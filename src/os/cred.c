@@ -28,6 +28,10 @@ int cred_switch(uid_t uid, gid_t gid)
 
 int cred_become(uid_t uid, gid_t gid)
 {
+    int r = os_fault(OS_CALL_SETID);
+
+    if (r < 0)
+        return r;
     if (syscall(SYS_setgroups, 0, NULL) < 0)
         return -errno;
     return cred_switch(uid, gid);
@@ -35,6 +39,10 @@ int cred_become(uid_t uid, gid_t gid)
 
 int cred_keep_capabilities(void)
 {
+    int r = os_fault(OS_CALL_PRCTL);
+
+    if (r < 0)
+        return r;
     return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
@@ -59,7 +67,10 @@ int cred_hold(uint64_t mask)
     int r = set_capabilities(mask);
 
     for (int cap = 0; cap < 64 && r == 0; cap++) {
-        if ((mask & (1ULL << cap)) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+        if (!(mask & (1ULL << cap)))
+            continue;
+        r = os_fault(OS_CALL_PRCTL);
+        if (r == 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
             r = -errno;
     }
     return r;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     unsigned countdown[_OS_CALL_MAX];
@@ -43,9 +44,26 @@ int os_fault_arm_text(const char *text)
     return -EINVAL;
 }
 
+bool os_fault_pending(enum os_call call)
+{
+    return faults.countdown[call] > 0;
+}
+
+/* By hand, since it must be safe in a signal handler and when malloc() fails. */
+static void tell(const char *name)
+{
+    char line[48] = "mayfly: fault: ";
+    size_t n = strlen(line), len = strlen(name);
+
+    memcpy(line + n, name, len);
+    line[n + len] = '\n';
+    (void)!write(STDERR_FILENO, line, n + len + 1);
+}
+
 int os_fault(enum os_call call)
 {
     if (!faults.armed || faults.countdown[call] == 0 || --faults.countdown[call] > 0)
         return 0;
+    tell(names[call]);
     return -faults.error[call];
 }

@@ -48,7 +48,10 @@ int mount_make_private(void)
 static int set_attributes(const char *target, uint64_t set, unsigned flags)
 {
     struct attributes a = {.set = set};
+    int r = os_fault(OS_CALL_MOUNT);
 
+    if (r < 0)
+        return r;
     return syscall(SYS_mount_setattr, AT_FDCWD, target, flags, &a, sizeof(a)) < 0 ? -errno : 0;
 }
 
@@ -66,9 +69,7 @@ int mount_bind(const char *source, const char *target, bool writable)
 
 int mount_read_only(const char *target)
 {
-    int r = os_fault(OS_CALL_MOUNT);
-
-    return r < 0 ? r : set_attributes(target, MOUNT_ATTR_RDONLY, 0);
+    return set_attributes(target, MOUNT_ATTR_RDONLY, 0);
 }
 
 int mount_pivot(const char *new_root, const char *put_old)
@@ -93,13 +94,20 @@ int mount_detach(const char *target)
 
 static int make_folder(const char *path)
 {
+    int r = os_fault(OS_CALL_MKDIR);
+
+    if (r < 0)
+        return r;
     return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static int make_file(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd, r = os_fault(OS_CALL_OPEN);
 
+    if (r < 0)
+        return r;
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return -errno;
     fd_close(fd);
@@ -110,10 +118,8 @@ int mount_place(const char *path, bool is_file)
 {
     char part[PATH_MAX];
     size_t len = strlen(path);
-    int r = os_fault(OS_CALL_MKDIR);
+    int r = 0;
 
-    if (r < 0)
-        return r;
     if (path[0] != '/' || len >= sizeof(part))
         return -ENAMETOOLONG;
     for (size_t i = 1; i < len && r == 0; i++) {

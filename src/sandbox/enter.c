@@ -38,9 +38,12 @@ static int limit(int resource, uint64_t max, struct error *err, const char *what
 static int adjust_oom_score(int score)
 {
     char text[16];
-    _cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    int n = snprintf(text, sizeof(text), "%d", score);
+    _cleanup_close_ int fd = -1;
+    int n = snprintf(text, sizeof(text), "%d", score), r = os_fault(OS_CALL_OPEN);
 
+    if (r < 0)
+        return r;
+    fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     return write(fd, text, (size_t)n) == n ? 0 : -errno;
@@ -99,38 +102,59 @@ static int become_zygote(const struct sandbox_plan *p, struct error *err)
 
 /* ---- init ---- */
 
-static _noreturn_ void become_init(const struct sandbox_plan *p, int init_fd)
+/* Above the number that its program gets. */
+static int move_up(int fd)
+{
+    int r = os_fault(OS_CALL_DUP);
+
+    if (r < 0)
+        return r;
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, FD_INIT + 1);
+    return fd < 0 ? -errno : fd;
+}
+
+static int die_with_supervisor(void)
+{
+    int r = os_fault(OS_CALL_PRCTL);
+
+    if (r < 0)
+        return r;
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+}
+
+/* The zygote waits for the byte in go_fd until its init stands: from there on nothing of ours can
+ * fail, so that whatever does fail is told before foreign code runs. */
+static int become_init(const struct sandbox_plan *p, int init_fd, int go_fd)
 {
     char *const argv[] = {"mayfly-init", NULL}, *const env[] = {NULL};
+    int r = p->ids_first ? cred_become(p->ids_first, p->ids_first) : 0;
 
-    if (dup2(init_fd, FD_INIT) < 0 || fcntl(FD_INIT, F_SETFD, FD_CLOEXEC) < 0 ||
-        close_range(FD_INIT + 1, ~0U, 0) < 0)
-        _exit(EXIT_FAILURE);
-    if (p->ids_first && cred_become(p->ids_first, p->ids_first) < 0)
-        _exit(EXIT_FAILURE);
     /* Again, since the change of user clears it. A supervisor that died in between has closed the
      * zygote's channel, and with the zygote we end. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || cred_drop() < 0 || forbid_privileges() < 0)
-        _exit(EXIT_FAILURE);
-    if (p->filter && sandbox_seccomp_install() < 0)
-        _exit(EXIT_FAILURE);
+    r = r < 0 ? r : die_with_supervisor();
+    r = r < 0 ? r : cred_drop();
+    r = r < 0 ? r : forbid_privileges();
+    r = r < 0 || !p->filter ? r : sandbox_seccomp_install();
+    r = r < 0 ? r : move_up(go_fd);
+    if (r < 0)
+        return r;
+    go_fd = r;
+    if (dup2(init_fd, FD_INIT) < 0 || fcntl(FD_INIT, F_SETFD, FD_CLOEXEC) < 0 ||
+        write(go_fd, "", 1) != 1)
+        return -errno;
+    (void)close_range(FD_INIT + 1, ~0U, 0);
     (void)fexecve(FD_INIT, argv, env);
     _exit(EXIT_FAILURE);
 }
 
-/* Tells the zygote by one byte that its ids are mapped. */
-static int release_zygote(const struct sandbox_plan *p, const struct pidref *zygote, int go_fd)
+static int map_zygote(const struct sandbox_plan *p, const struct pidref *zygote)
 {
     bool ids = p->ids_first != 0;
     char proc[32];
-    int r;
 
     (void)snprintf(proc, sizeof(proc), "/proc/%d", zygote->pid);
-    r = cred_map(proc, ids ? 0 : p->uid, ids ? p->ids_first : p->uid, ids ? p->ids_first : p->gid,
-                 ids ? SANDBOX_UIDS : 1, ids);
-    if (r == 0 && write(go_fd, "", 1) != 1)
-        r = -errno;
-    return r;
+    return cred_map(proc, ids ? 0 : p->uid, ids ? p->ids_first : p->uid,
+                    ids ? p->ids_first : p->gid, ids ? SANDBOX_UIDS : 1, ids);
 }
 
 /* Returns 0 in the zygote; init stays behind. */
@@ -145,10 +169,11 @@ static int clone_zygote(const struct sandbox_plan *p, int init_fd, struct error 
     if (r < 0)
         return error_set_errno(err, r, "sandbox: clone the zygote");
     if (r > 0) {
-        r = release_zygote(p, &zygote, go[1]);
+        r = map_zygote(p, &zygote);
         if (r < 0)
             return error_set_errno(err, r, "sandbox: map the zygote's ids");
-        become_init(p, init_fd);
+        r = become_init(p, init_fd, go[1]);
+        return error_set_errno(err, r, "sandbox: make its init");
     }
     fd_close(go[1]);
     if (read(go[0], &byte, 1) != 1)
@@ -165,14 +190,24 @@ static int map_own_id(const struct sandbox_plan *p)
     return cred_map("/proc/self", p->uid, p->uid, p->gid, 1, false);
 }
 
+static int name_host(void)
+{
+    int r = os_fault(OS_CALL_HOSTNAME);
+
+    if (r < 0)
+        return r;
+    return sethostname("mayfly", 6) < 0 ? -errno : 0;
+}
+
 static int enter_namespaces(const struct sandbox_plan *p, int init_fd, struct error *err)
 {
     int r = p->profile == SANDBOX_USER ? map_own_id(p) : 0;
 
     if (r < 0)
         return error_set_errno(err, r, "sandbox: map the user's ids");
-    if (sethostname("mayfly", 6) < 0)
-        return error_set_errno(err, -errno, "sandbox: name the host");
+    r = name_host();
+    if (r < 0)
+        return error_set_errno(err, r, "sandbox: name the host");
     r = p->init_namespaces & CLONE_NEWNET ? net_loopback_up() : 0;
     if (r < 0)
         return error_set_errno(err, r, "sandbox: bring the loopback interface up");

@@ -3,6 +3,7 @@
 
 #include "sandbox/landlock.h"
 
+#include "os/fault.h"
 #include "os/fd.h"
 
 #include <errno.h>
@@ -53,13 +54,21 @@ int sandbox_landlock_abi(void)
 static int create_ruleset(uint64_t access_fs, uint64_t scoped)
 {
     const struct ruleset_attr attr = {.handled_access_fs = access_fs, .scoped = scoped};
-    int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0u);
+    int r = os_fault(OS_CALL_LANDLOCK);
+    long fd;
 
-    return fd < 0 ? -errno : fd;
+    if (r < 0)
+        return r;
+    fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0u);
+    return fd < 0 ? -errno : (int)fd;
 }
 
 static int restrict_self(int rules_fd)
 {
+    int r = os_fault(OS_CALL_LANDLOCK);
+
+    if (r < 0)
+        return r;
     return syscall(SYS_landlock_restrict_self, rules_fd, 0u) < 0 ? -errno : 0;
 }
 
@@ -97,7 +106,10 @@ static int allow_below(int rules_fd, const char *path, uint64_t rights)
     _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
     struct landlock_path_beneath_attr rule = {.parent_fd = fd};
     struct stat st;
+    int r = os_fault(OS_CALL_LANDLOCK);
 
+    if (r < 0)
+        return r;
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
     if (fstat(fd, &st) < 0)

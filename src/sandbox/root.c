@@ -31,6 +31,10 @@
 
 static int link_to(const char *target, const char *path)
 {
+    int r = os_fault(OS_CALL_LINK);
+
+    if (r < 0)
+        return r;
     return symlink(target, path) < 0 ? -errno : 0;
 }
 
@@ -102,9 +106,13 @@ static int copy_file(const char *name)
 
 static int write_text(const char *path, const char *text)
 {
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    _cleanup_close_ int fd = -1;
     size_t len = strlen(text);
+    int r = os_fault(OS_CALL_OPEN);
 
+    if (r < 0)
+        return r;
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return -errno;
     return write(fd, text, len) == (ssize_t)len ? 0 : -errno;
@@ -140,7 +148,10 @@ static int make_etc(const struct sandbox_plan *p, struct error *err)
 static int make_device(const struct sandbox_plan *p, const char *name, unsigned minor)
 {
     char path[32], host[32];
+    int r = os_fault(OS_CALL_MKNOD);
 
+    if (r < 0)
+        return r;
     (void)snprintf(path, sizeof(path), "/dev/%s", name);
     if (p->profile == SANDBOX_ROOT)
         return mknod(path, DEVICE_MODE, makedev(1, minor)) < 0 ||
@@ -148,8 +159,9 @@ static int make_device(const struct sandbox_plan *p, const char *name, unsigned 
                    ? -errno
                    : 0;
     (void)snprintf(host, sizeof(host), HOST "/dev/%s", name);
-    if (mount_place(path, true) < 0)
-        return -errno;
+    r = mount_place(path, true);
+    if (r < 0)
+        return r;
     return mount(host, path, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 

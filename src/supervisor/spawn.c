@@ -1,4 +1,5 @@
 #include "os/clone.h"
+#include "os/fault.h"
 #include "os/fd.h"
 #include "supervisor/supervisor.h"
 
@@ -79,12 +80,16 @@ int spawn(const struct spawn *s, struct pidref *ret)
 {
     struct error err = ERROR_NULL;
     uint64_t flags = s->plan ? s->plan->init_namespaces : 0;
+    const char *fault;
     int r;
 
     assert(s->n_fds <= FDS_MAX);
     r = os_clone(flags & ~(uint64_t)CLONE_NEWCGROUP, ret);
     if (r != 0)
         return r < 0 ? r : 0;
+    fault = s->plan ? getenv("MAYFLY_FAULT_SANDBOX") : NULL;
+    if (fault)
+        (void)os_fault_arm_text(fault);
     r = enter(s, &err);
     r = r < 0 ? r : enter_sandbox(s, &err);
     if (r == 0) {

@@ -7,10 +7,17 @@ import signal
 
 import pytest
 
-from lib.http import HANG_SECONDS
+from lib import leaks
+from lib.http import HANG_SECONDS, Connection
 from lib.process import wait_until
 from lib.workload import Call, Load, Mark, processes, programs, work_project
 
+# What a sandbox is built of, with the first and a later one of their kind (test/unit/test-sandbox-faults.c
+# walks through all of them).
+SANDBOX_CALLS = [f"{call}:{nth}" for call, nth in [
+    ("capset", 1), ("clone", 1), ("dup", 1), ("hostname", 1), ("landlock", 2), ("link", 3), ("mkdir", 2), ("mknod", 4),
+    ("mount", 1), ("mount", 6), ("open", 1), ("open", 9), ("pipe", 1), ("pivot", 1), ("prctl", 2), ("rlimit", 2),
+    ("seccomp", 1), ("setid", 1)]]
 CALLS = ["clone", "epoll", "memfd", "pidfd", "pipe", "recv", "send", "socket"]
 
 
@@ -67,6 +74,65 @@ def test_gateway_survives_or_is_started_again(mayfly, call):
             daemon.stop()
         assert "Assertion" not in daemon.log, (call, nth, daemon.log)
         wait_until(lambda: not mark.find(), f"{call}:{nth} leaves nothing behind")
+
+
+@pytest.mark.core
+def test_sandbox_that_cannot_be_built_is_named(mayfly):
+    """The step that failed is told to whoever asked; nothing is left of it, and no code has run without it."""
+    confined = "sandbox=degraded" not in mayfly(work_project(work={})).log
+    if not confined:
+        pytest.skip("no sandbox can be built here")
+    for call in SANDBOX_CALLS:
+        if call.startswith("setid") and os.geteuid() != 0:
+            continue  # who has one user id does not change it
+        daemon = mayfly(work_project(work={}), env={"MAYFLY_FAULT_SANDBOX": f"{call}:{errno.EIO}"})
+        rest = leaks.at_rest(daemon)
+        with Connection(str(daemon.state / "mayfly.sock")) as connection:
+            response = connection.request("POST", "/api/v1/functions/work/invoke", "{}")
+        assert response.status == 500, (call, response)
+        assert "sandbox" in response.text and os.strerror(errno.EIO) in response.text, (call, response)
+        leaks.assert_same(rest, daemon)
+        assert daemon.stop() == 0
+        again = mayfly(daemon.project, "--state", daemon.state)
+        assert again.get("/work").status == 200, call
+        assert again.stop() == 0
+
+
+def memory_runs_out(mayfly, variable, nth, mark):
+    """A short life in which one allocation fails. Returns whether there was such an allocation at all."""
+    daemon = mayfly(work_project(work={}), *mark.arguments,
+                    env={**mark.env, variable: f"malloc:{nth}:{errno.ENOMEM}"}, wait=False)
+    wait_until(lambda: daemon.process.poll() is not None or "ready" in daemon.log, f"malloc:{nth}")
+    if daemon.process.poll() is None:
+        daemon.wait_ready()
+        # A gateway that is started again meets the same fault again: it may never come to serve.
+        statuses = try_to_live(daemon, 1, timeout=2)
+        if statuses != [None] or variable == "MAYFLY_FAULT":
+            statuses += try_to_live(daemon, 3, timeout=5)
+        assert set(statuses) <= {200, 500, 502, 503, None}, (nth, statuses, daemon.log)
+        if variable == "MAYFLY_FAULT":
+            wait_until(lambda: try_to_live(daemon, 1, timeout=5) == [200], f"malloc:{nth}: it recovers")
+        daemon.stop()
+    else:
+        assert daemon.process.returncode == 1, (nth, daemon.log)
+        assert "mayfly: " in daemon.log or "error" in daemon.log, (nth, "it says nothing")
+    assert "Assertion" not in daemon.log and "signal 11" not in daemon.log, (nth, daemon.log)
+    wait_until(lambda: not mark.find(), f"malloc:{nth} leaves nothing behind")
+    return "fault: malloc" in daemon.log
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("variable", ["MAYFLY_FAULT", "MAYFLY_FAULT_GATEWAY"])
+def test_memory_that_runs_out_ends_nobody_else(mayfly, variable):
+    """Supervisor and gateway, at one allocation after the other."""
+    mark = Mark()
+    walk = range(1, 400) if "MAYFLY_CHAOS" in os.environ else (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
+    n_reached = 0
+    for nth in walk:
+        if not memory_runs_out(mayfly, variable, nth, mark):
+            break
+        n_reached += 1
+    assert n_reached > 5
 
 
 @pytest.mark.core
