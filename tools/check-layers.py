@@ -20,7 +20,7 @@ MAY_USE = {
     "cgroup": CORE + ["os"],
     "wire": CORE + ["os", "loop", "model"],
     "store": CORE + ["model"],
-    "sandbox": CORE + ["os", "model"],
+    "sandbox": CORE + ["os", "cgroup", "model"],
     "secrets": CORE + ["os", "model"],
     "zygote": CORE + ["os", "cgroup", "http", "wire", "sandbox", "model"],
     # The programs: each as it needs, none includes another. The supervisor reads nothing foreign.

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -58,32 +57,6 @@ static enum health check_kernel(const struct check *check, char detail[static DO
     }
     SAY("Linux %.100s", name.release);
     return is_at_least(check, name.release) ? HEALTH_OK : HEALTH_BROKEN;
-}
-
-static enum health check_cgroup(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
-{
-    struct statfs fs;
-    char controllers[128] = "";
-    _cleanup_close_ int fd = open("/sys/fs/cgroup/cgroup.controllers", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, controllers, sizeof controllers - 1);
-
-    if (n > 0) {
-        controllers[n] = '\0';
-        controllers[strcspn(controllers, "\n")] = '\0';
-        SAY("v2 with %.90s%s", controllers,
-            access("/sys/fs/cgroup/cgroup.procs", W_OK) == 0 ? ""
-                                                             : "; only what is delegated to you");
-        return strstr(controllers, "memory") && strstr(controllers, "pids") ? HEALTH_OK
-                                                                            : HEALTH_WARN;
-    }
-    if (statfs("/sys/fs/cgroup/memory", &fs) == 0) {
-        bool may = access("/sys/fs/cgroup/memory", W_OK) == 0;
-
-        SAY("v1%s", may ? "" : ", which only root may write");
-        return may ? HEALTH_OK : HEALTH_WARN;
-    }
-    SAY("none is mounted");
-    return HEALTH_WARN;
 }
 
 static enum health check_pidfd(const struct check *check, char detail[static DOCTOR_DETAIL_MAX])
@@ -197,9 +170,6 @@ static enum health check_program(const struct check *check, char detail[static D
 const struct check doctor_checks[] = {
     {"kernel", "pidfds, clone3, close_range", "a kernel of 5.10 or newer is needed", check_kernel,
      .major = 5, .minor = 10},
-    {"cgroups", "limits on memory and processes of each function",
-     "run the daemon as root, or by systemd with Delegate=yes; else only rlimits hold",
-     check_cgroup},
     {"pidfd", "a process is ended, never its number's next owner", "use a newer kernel",
      check_pidfd},
     {"open files", "a few for each request at work", "raise the hard limit: ulimit -Hn 65536",

@@ -6,6 +6,7 @@
 #include "cli/output.h"
 #include "cli/paths.h"
 
+#include "cgroup/cgroup.h"
 #include "os/fd.h"
 #include "sandbox/layers.h"
 
@@ -63,6 +64,7 @@ static int probe_sandbox(struct sandbox_report *ret, struct error *err)
     _cleanup_free_ char *program = NULL;
     _cleanup_close_ int init_fd = -1;
     struct paths_home home;
+    struct cgroups groups;
     int r = paths_home(&home, err);
 
     if (r < 0) {
@@ -74,6 +76,8 @@ static int probe_sandbox(struct sandbox_report *ret, struct error *err)
         return error_set_errno(err, -errno, "%s", program);
     }
     sandbox_probe(init_fd, ret);
+    cgroups_probe(cgroups_wanted(), &groups);
+    sandbox_report_groups(ret, &groups);
     return 0;
 }
 

@@ -1,11 +1,15 @@
 #include "sandbox/layers.h"
 
 #include "base/utf8.h"
+#include "cgroup/cgroup.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define REQUIRED NULL
+#define NO_GROUP "no control group is delegated to this user"
+#define MEND_GROUP                                                                                 \
+    "let root write to the control groups; a plain user gets one by Delegate=yes of systemd"
 
 static const struct {
     const char *name, *protects;
@@ -49,6 +53,27 @@ void layer_judge(struct sandbox_report *report, enum sandbox_layer layer, bool h
 
     report->layers[layer].state = holds ? LAYER_ON : absent ? LAYER_ABSENT : LAYER_OFF;
     (void)snprintf(dst, LAYER_REASON_MAX, "%s", holds ? "" : absent ? absent : reason);
+}
+
+void sandbox_report_groups(struct sandbox_report *report, const struct cgroups *groups)
+{
+    static const struct {
+        enum sandbox_layer layer;
+        enum cgroup_part part;
+    } rows[] = {{LAYER_CGROUP_MEMORY, CGROUP_MEMORY},
+                {LAYER_CGROUP_CPU, CGROUP_CPU},
+                {LAYER_CGROUP_PROCESSES, CGROUP_PIDS},
+                {LAYER_CGROUP_KILL, CGROUP_UNIFIED}};
+    struct buf there = BUF_INIT(1024);
+    char reason[LAYER_REASON_MAX];
+
+    (void)cgroups_print(groups, &there);
+    (void)snprintf(reason, sizeof(reason), "%scontrol groups: %.*s",
+                   getenv("MAYFLY_CGROUPS") ? "MAYFLY_CGROUPS asks for less; " : "",
+                   (int)buf_len(&there), buf_len(&there) ? buf_slice(&there).base : "");
+    buf_deinit(&there);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        layer_judge(report, rows[i].layer, groups->parts & 1u << rows[i].part, reason);
 }
 
 unsigned sandbox_report_missing(const struct sandbox_report *report)

@@ -50,6 +50,10 @@ void sandbox_probe(int init_fd, struct sandbox_report *ret);
 /* Again for the watchdog's priority, which depends on the control group that the caller is in. */
 void sandbox_probe_realtime(struct sandbox_report *report);
 
+/* The layers that are control groups, by what was found of them. */
+struct cgroups;
+void sandbox_report_groups(struct sandbox_report *report, const struct cgroups *groups);
+
 /* How many layers are missing. */
 unsigned sandbox_report_missing(const struct sandbox_report *report);
 

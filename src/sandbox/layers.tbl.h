@@ -59,6 +59,19 @@ LAYER(LANDLOCK_FILES, "landlock-files",
 LAYER(LANDLOCK_SCOPE, "landlock-scope",
       "no signals and no abstract sockets to anybody outside",
       REQUIRED, REQUIRED, "a kernel of 6.12 or newer, booted with landlock in the list lsm=")
+LAYER(CGROUP_MEMORY, "cgroup-memory",
+      "a function and all that it starts have so much memory and no more",
+      REQUIRED, NO_GROUP "; memory is limited for each process by itself", MEND_GROUP)
+LAYER(CGROUP_CPU, "cgroup-cpu",
+      "the daemon keeps its share of the CPUs, and a quota holds a function to its own",
+      REQUIRED, NO_GROUP "; there are no quotas", MEND_GROUP)
+LAYER(CGROUP_PROCESSES, "cgroup-processes",
+      "a function and all that it starts have so many processes and no more",
+      REQUIRED, NO_GROUP "; processes are counted for each user", MEND_GROUP)
+LAYER(CGROUP_KILL, "cgroup-kill",
+      "all that a function has started is ended as one, however fast it forks",
+      REQUIRED, NO_GROUP "; the pid namespace ends it, too",
+      "mount a v2 hierarchy, if need be an empty one: mount -t cgroup2 none /sys/fs/cgroup/unified")
 LAYER(WATCHDOG, "watchdog",
       "a function over its time is ended even while every CPU is busy",
       REQUIRED, "real-time priority is not for everybody; while every CPU is busy, its end may come a little late",

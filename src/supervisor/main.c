@@ -357,7 +357,7 @@ static int probe_sandbox(struct supervisor *s, struct error *err)
         return error_set_errno(err, -errno, "cannot open %s", path);
     sandbox_probe(s->init_fd, &s->sandbox);
     s->profile = s->sandbox.profile;
-    return judge_sandbox(s, err);
+    return 0;
 }
 
 static int start(struct supervisor *s, struct error *err)
@@ -382,7 +382,10 @@ static int start(struct supervisor *s, struct error *err)
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     }
     groups_open(s); /* before the peers start: they belong to it */
-    r = peer_start(&s->control, err);
+    sandbox_report_groups(&s->sandbox, &s->cgroups);
+    sandbox_probe_realtime(&s->sandbox);
+    r = judge_sandbox(s, err);
+    r = r < 0 ? r : peer_start(&s->control, err);
     return r < 0 ? r : peer_start(&s->gateway, err);
 }
 

@@ -8,7 +8,7 @@ from lib.http import Connection
 from lib.process import wait_until
 
 PROJECT = {"api/hello.py": "def handler(event, context):\n    return 'hello'\n"}
-OF_ROOT_ONLY = {"uid-range", "watchdog"}
+OF_ROOT_ONLY = {"uid-range", "cgroup-memory", "cgroup-cpu", "cgroup-processes", "cgroup-kill", "watchdog"}
 
 
 @pytest.fixture
@@ -105,6 +105,17 @@ def test_the_users_profile_is_less_for_root(start):
 def test_what_the_kernel_refuses_is_named(start, fault, layer):
     said = refused(start(env={"MAYFLY_FAULT": fault}))
     assert layer in said.split("missing here: ")[1].split(";")[0].split(", ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
+def test_control_groups_are_layers(start):
+    said = refused(start(env={"MAYFLY_CGROUPS": "none"}, allow_degraded=False))
+    assert "missing here: cgroup-memory, cgroup-cpu, cgroup-processes, cgroup-kill;" in said
+    daemon = start(env={"MAYFLY_CGROUPS": "none"}, allow_degraded=True)
+    daemon.wait_ready()
+    sandbox = health(daemon).json()["sandbox"]
+    assert (sandbox["profile"], len(sandbox["missing"])) == ("root", 4)
+    assert "MAYFLY_CGROUPS asks for less" in sandbox["missing"]["cgroup-memory"]
 
 
 @pytest.mark.core

@@ -1,5 +1,6 @@
 /* Plans as text, and whether this machine can enter the profile that the probe names. */
 
+#include "cgroup/cgroup.h"
 #include "os/clone.h"
 #include "os/fd.h"
 #include "sandbox/layers.h"
@@ -275,11 +276,14 @@ static void the_profile_that_is_probed_can_be_entered(void **state)
     struct sandbox_plan plan;
     siginfo_t info = {0};
     struct sandbox_report report;
+    struct cgroups groups;
     char names[LAYER_NAMES_MAX];
     int r;
 
     unsetenv("MAYFLY_SANDBOX");
     sandbox_probe(init_fd, &report);
+    cgroups_probe(cgroups_wanted(), &groups);
+    sandbox_report_groups(&report, &groups);
     request.profile = report.profile;
     print_message("# sandbox profile here: %s, missing: %s\n", sandbox_profile_name(report.profile),
                   sandbox_report_names(&report, ", ", names, sizeof(names)));

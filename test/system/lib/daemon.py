@@ -65,7 +65,7 @@ class Daemon:
         if command == "serve":
             arguments += ["--state", str(self.state)]
             if allow_degraded is None:  # who asks for less means it
-                allow_degraded = bool(self.env.get("MAYFLY_SANDBOX"))
+                allow_degraded = bool(self.env.get("MAYFLY_SANDBOX") or self.env.get("MAYFLY_CGROUPS"))
             if allow_degraded:
                 arguments += ["--allow-degraded"]
         if "--listen" not in arguments:
