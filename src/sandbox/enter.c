@@ -4,6 +4,7 @@
 #include "os/cred.h"
 #include "os/fault.h"
 #include "os/fd.h"
+#include "os/mount.h"
 #include "os/net.h"
 #include "sandbox/landlock.h"
 #include "sandbox/root.h"
@@ -82,6 +83,11 @@ static int become_zygote(const struct sandbox_plan *p, struct error *err)
 
     if (r < 0)
         return r;
+    /* Its own rank for the OOM killer, its ids: nothing that foreign code could do better. Init's
+     * /proc is another mount, so that the ids could be mapped. */
+    r = p->own_root && p->zygote_namespaces ? mount_read_only("/proc") : 0;
+    if (r < 0)
+        return error_set_errno(err, r, "sandbox: make /proc read-only");
     if (p->zygote_namespaces) {
         r = cred_keep_capabilities();
         if (r == 0 && ids)

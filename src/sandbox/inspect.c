@@ -114,7 +114,9 @@ static int inspect_proc(const struct layer_outside *outside, const struct sandbo
 {
     if (access("/proc/self/stat", R_OK) < 0)
         return errno;
-    return access("/proc/version", F_OK) < 0 && access("/proc/1", F_OK) < 0 ? 0 : EEXIST;
+    if (access("/proc/version", F_OK) == 0 || access("/proc/1", F_OK) == 0)
+        return EEXIST;
+    return access("/proc/self/comm", W_OK) < 0 && errno == EROFS ? 0 : ENOTSUP;
 }
 
 static int inspect_tmp(const struct layer_outside *outside, const struct sandbox_plan *plan)
@@ -158,18 +160,17 @@ static int inspect_seccomp(const struct layer_outside *outside, const struct san
     return syscall(SYS_io_uring_setup, 1, NULL) < 0 && errno == EPERM ? 0 : EEXIST;
 }
 
-/* A file of one's own that no mount makes read-only. */
-static int inspect_landlock_files(const struct layer_outside *outside,
-                                  const struct sandbox_plan *plan)
+/* The zygote's domain, where there are scopes, and the worker's own. */
+static int inspect_landlock(const struct layer_outside *outside, const struct sandbox_plan *plan)
 {
-    _cleanup_close_ int fd = -1;
+    int abi = sandbox_landlock_abi(), depth;
 
-    if (sandbox_landlock_abi() == 0)
+    if (abi == 0)
         return EOPNOTSUPP;
-    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0) /* else it is root's */
-        return errno;
-    fd = open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
-    return fd < 0 && errno == EACCES ? 0 : UNEXPECTED(fd < 0 ? errno : 0);
+    depth = sandbox_landlock_depth();
+    if (depth < 0)
+        return -depth;
+    return depth >= (abi < 6 ? 1 : 2) ? 0 : EPERM;
 }
 
 static int inspect_landlock_scope(const struct layer_outside *outside,
@@ -196,7 +197,7 @@ void layers_inspect(const struct layer_outside *outside, const struct sandbox_pl
         [LAYER_CAPABILITIES] = inspect_capabilities,
         [LAYER_NO_NEW_PRIVILEGES] = inspect_privileges,
         [LAYER_SECCOMP] = inspect_seccomp,
-        [LAYER_LANDLOCK_FILES] = inspect_landlock_files,
+        [LAYER_LANDLOCK] = inspect_landlock,
         [LAYER_LANDLOCK_SCOPE] = inspect_landlock_scope,
     };
 

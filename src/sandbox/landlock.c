@@ -35,6 +35,8 @@ struct ruleset_attr {
      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |  \
      LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM |   \
      FS_REFER | FS_TRUNCATE | FS_IOCTL_DEV)
+#define DEPTH_MAX 16 /* LANDLOCK_MAX_NUM_LAYERS */
+
 /* Handled, and granted nowhere. */
 #define FS_NEVER (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
 /* What a rule for a single file may say. */
@@ -123,15 +125,25 @@ static int allow_below(int rules_fd, const char *path, uint64_t rights)
 int sandbox_landlock_prepare(const char *const *read_paths, const char *const *write_paths,
                              int *ret_fd)
 {
+    return sandbox_landlock_prepare_for(sandbox_landlock_abi(), read_paths, write_paths, ret_fd);
+}
+
+int sandbox_landlock_prepare_for(int abi, const char *const *read_paths,
+                                 const char *const *write_paths, int *ret_fd)
+{
     _cleanup_close_ int fd = -1;
-    int abi = sandbox_landlock_abi(), r = 0;
-    uint64_t known = known_rights(abi);
+    uint64_t known = known_rights(abi), scopes = known_scopes(abi);
+    int r = 0;
 
     if (abi == 0)
         return LANDLOCK_E_NONE;
-    fd = create_ruleset(known, known_scopes(abi));
+    fd = create_ruleset(scopes ? 0 : known, scopes);
     if (fd < 0)
         return fd;
+    if (scopes) {
+        *ret_fd = take_fd(&fd);
+        return 0;
+    }
     for (size_t i = 0; r == 0 && read_paths[i]; i++)
         r = allow_below(fd, read_paths[i], FS_READ);
     for (size_t i = 0; r == 0 && write_paths[i]; i++)
@@ -145,4 +157,17 @@ int sandbox_landlock_prepare(const char *const *read_paths, const char *const *w
 int sandbox_landlock_worker(int rules_fd)
 {
     return restrict_self(rules_fd);
+}
+
+int sandbox_landlock_depth(void)
+{
+    /* A right that is handled and never asked for here: what is tried out later is not touched. */
+    _cleanup_close_ int fd = create_ruleset(LANDLOCK_ACCESS_FS_MAKE_BLOCK, 0);
+    int room = 0, r = 0;
+
+    if (fd < 0)
+        return fd;
+    while (room <= DEPTH_MAX && (r = restrict_self(fd)) == 0)
+        room++;
+    return r == -E2BIG ? DEPTH_MAX - room : r;
 }

@@ -26,9 +26,14 @@ int sandbox_landlock_abi(void);
  */
 int sandbox_landlock_zygote(void);
 
-/* Makes the rules for a worker: below the read paths files and folders may be read and executed,
- * below the write paths also written, made, removed and renamed (no device nodes), devices used.
- * The same scopes as for the zygote. Lists end with NULL; a path that is not there is passed over.
+/* Makes the rules for a worker. With ABI 6 they are the zygote's scopes again, one domain further
+ * down. Before that, below the read paths files and folders may be read and executed, below the
+ * write paths also written, made, removed and renamed (no device nodes), devices used. Lists end
+ * with NULL; a path that is not there is passed over.
+ *
+ * Not both: a domain that handles the file system refuses to rename or link from one folder to
+ * another where any domain above it says nothing about that, and the zygote's cannot say anything.
+ * A read-only file system is the mounts' affair, the scopes are nobody else's.
  *
  * A path means what is mounted there now: a file system that is mounted on it later is not below
  * it. A worker with a private /tmp therefore makes its rules itself, after the mount; where nothing
@@ -37,6 +42,14 @@ int sandbox_landlock_zygote(void);
 int sandbox_landlock_prepare(const char *const *read_paths, const char *const *write_paths,
                              int *ret_fd);
 
+/* The same for a kernel of that ABI, which must not be above the real one. For tests. */
+int sandbox_landlock_prepare_for(int abi, const char *const *read_paths,
+                                 const char *const *write_paths, int *ret_fd);
+
 /* Applies the rules to the calling process; rules_fd stays open and can serve many. Needs
  * no_new_privs or CAP_SYS_ADMIN. Returns 0 or -errno. */
 int sandbox_landlock_worker(int rules_fd);
+
+/* How many domains the calling process is in, one in the other. It then is in as many as there can
+ * be: only for a process that does nothing after it. Returns -errno if it cannot be found out. */
+int sandbox_landlock_depth(void);

@@ -37,7 +37,7 @@ LAYER(UID_RANGE, "uid-range",
       "run the daemon as root with CAP_SETUID and CAP_SETGID, in a user namespace that has the ids "
       "from 1879048192 on")
 LAYER(PROC, "proc",
-      "/proc shows a process itself and nothing of the system",
+      "/proc shows a process itself and nothing of the system, and takes no writes",
       REQUIRED, REQUIRED, "a kernel of 5.8 or newer, and no container that covers parts of /proc")
 LAYER(PRIVATE_TMP, "private-tmp",
       "what a request writes to /tmp is seen by no other and gone with it",
@@ -52,9 +52,8 @@ LAYER(NO_NEW_PRIVILEGES, "no-new-privileges",
 LAYER(SECCOMP, "seccomp",
       "system calls that no function needs are refused, and with them much of the kernel",
       REQUIRED, REQUIRED, "a kernel with CONFIG_SECCOMP_FILTER")
-LAYER(LANDLOCK_FILES, "landlock-files",
-      "it writes to /tmp and to what \"writes\" names, whatever is mounted; workers of one user cannot touch one "
-      "another",
+LAYER(LANDLOCK, "landlock",
+      "workers of one user cannot touch one another, nor what they come from",
       REQUIRED, REQUIRED, "a kernel of 5.13 or newer, booted with landlock in the list lsm=")
 LAYER(LANDLOCK_SCOPE, "landlock-scope",
       "no signals and no abstract sockets to anybody outside",

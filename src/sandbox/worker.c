@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -140,6 +141,18 @@ static int step_landlock(const struct entering *e)
     return e->fork->worker.landlock ? enter_rules(e->fork) : 0;
 }
 
+/* As the zygote's child it may not be looked into, not even by itself: /proc/self/environ,
+ * /dev/stderr and the like would be closed to it. Where its user id or its domain keeps others
+ * away, it may. */
+static int step_itself(const struct entering *e)
+{
+    const struct sandbox_worker *w = &e->fork->worker;
+
+    if (!w->slot_uid && !(w->landlock && sandbox_landlock_abi() > 0))
+        return 0;
+    return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
 static int step_limits(const struct entering *e)
 {
     const struct sandbox_worker *w = &e->fork->worker;
@@ -165,6 +178,7 @@ int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n
         {"become its user", step_user},
         {"drop its capabilities", step_capabilities},
         {"enter its Landlock domain", step_landlock},
+        {"see itself", step_itself},
         {"set its limits", step_limits},
     };
     const struct entering e = {f, f->worker.slot_uid + slot, n_alive};

@@ -53,7 +53,7 @@ def test_healthz_tells_the_layers(start):
     layers = body["sandbox"]["layers"]
     absent = {name for name, state in layers.items() if state != "on"}
     assert {"user-namespace", "own-root", "pid-namespace", "proc", "private-tmp", "seccomp",
-            "landlock-files"} <= {name for name, state in layers.items() if state == "on"}
+            "landlock"} <= {name for name, state in layers.items() if state == "on"}
     assert os.geteuid() != 0 or not absent & OF_ROOT_ONLY
     assert all(layers[name] == "not-in-profile" for name in absent)
     assert f"sandbox={body['sandbox']['profile']}\n" in daemon.log

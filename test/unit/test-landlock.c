@@ -64,16 +64,27 @@ static int drop_capabilities(void)
     return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-static int confine(void)
+static int confine_for(int abi)
 {
     const char *const read_paths[] = {"/", NULL};
     const char *const write_paths[] = {folder, "/dev/null", "/nothing/is/here", NULL};
     _cleanup_close_ int fd = -1;
-    int r = sandbox_landlock_prepare(read_paths, write_paths, &fd);
+    int r = sandbox_landlock_prepare_for(abi, read_paths, write_paths, &fd);
 
     if (r == 0)
         r = sandbox_landlock_worker(fd);
     return r == 0 ? drop_capabilities() : r;
+}
+
+static int confine(void)
+{
+    return confine_for(sandbox_landlock_abi());
+}
+
+/* As on a kernel without scopes: by rules about files. */
+static int confine_files(void)
+{
+    return confine_for(MIN(sandbox_landlock_abi(), ABI_SCOPES - 1));
 }
 
 static void need_abi(int abi)
@@ -105,28 +116,28 @@ static int try_open(const char *dir, const char *name, int flags)
 
 static int read_everywhere(void)
 {
-    if (confine() != 0)
+    if (confine_files() != 0)
         return FAILED;
     return try_open("/etc", "passwd", O_RDONLY);
 }
 
 static int write_outside(void)
 {
-    if (confine() != 0)
+    if (confine_files() != 0)
         return FAILED;
     return try_open(outside, "file", O_WRONLY | O_CREAT);
 }
 
 static int write_inside(void)
 {
-    if (confine() != 0)
+    if (confine_files() != 0)
         return FAILED;
     return try_open(folder, "file", O_WRONLY | O_CREAT);
 }
 
 static int write_device(void)
 {
-    if (confine() != 0)
+    if (confine_files() != 0)
         return FAILED;
     return try_open("/dev", "null", O_WRONLY | O_TRUNC);
 }
@@ -136,7 +147,7 @@ static int make_node(void)
     char path[PATH_MAX];
 
     (void)snprintf(path, sizeof(path), "%s/null", folder);
-    if (confine() != 0)
+    if (confine_files() != 0)
         return FAILED;
     if (mknod(path, S_IFCHR | 0600, 1 << 8 | 3) < 0)
         return errno;
@@ -150,7 +161,7 @@ static int cut_outside(void)
     int r = FAILED;
 
     (void)snprintf(path, sizeof(path), "%s/file", outside);
-    if (mknod(path, S_IFREG | 0600, 0) == 0 && confine() == 0)
+    if (mknod(path, S_IFREG | 0600, 0) == 0 && confine_files() == 0)
         r = truncate(path, 0) < 0 ? errno : 0;
     return r;
 }
@@ -166,7 +177,7 @@ static int cut_and_clean(void)
     return r;
 }
 
-static int rename_below(void)
+static int rename_after(int (*enter)(void))
 {
     char a[PATH_MAX], b[PATH_MAX], c[PATH_MAX];
     int r = FAILED;
@@ -174,12 +185,35 @@ static int rename_below(void)
     (void)snprintf(a, sizeof(a), "%s/a", folder);
     (void)snprintf(b, sizeof(b), "%s/a/file", folder);
     (void)snprintf(c, sizeof(c), "%s/file", folder);
-    if (confine() == 0 && mkdir(a, 0700) == 0 && mknod(b, S_IFREG | 0600, 0) == 0)
+    if (enter() == 0 && mkdir(a, 0700) == 0 && mknod(b, S_IFREG | 0600, 0) == 0)
         r = rename(b, c) == 0 ? 0 : errno;
     (void)unlink(c);
     (void)unlink(b);
     (void)rmdir(a);
     return r;
+}
+
+static int rename_by_rules(void)
+{
+    return rename_after(confine_files);
+}
+
+static int enter_both(void)
+{
+    int r = sandbox_landlock_zygote();
+
+    return r == 0 ? confine() : r;
+}
+
+static int rename_by_scopes(void)
+{
+    return rename_after(enter_both);
+}
+
+static void files_move_between_folders_of_a_zygotes_worker(void **state)
+{
+    need_abi(ABI_SCOPES);
+    assert_int_equal(in_child(rename_by_scopes), 0);
 }
 
 static void files_are_written_below_tmp_only(void **state)
@@ -190,7 +224,7 @@ static void files_are_written_below_tmp_only(void **state)
     assert_int_equal(in_child(write_outside), EACCES);
     assert_int_equal(in_child(write_device), 0);
     assert_int_equal(in_child(make_node), EACCES);
-    assert_int_equal(in_child(rename_below), 0);
+    assert_int_equal(in_child(rename_by_rules), 0);
     if (sandbox_landlock_abi() >= 3)
         assert_int_equal(cut_and_clean(), EACCES);
 }
@@ -236,7 +270,8 @@ static int rules_before_the_mount(void)
     const char *const read_paths[] = {"/", NULL}, *const write_paths[] = {folder, NULL};
     int fd = -1;
 
-    if (!own_mounts() || sandbox_landlock_prepare(read_paths, write_paths, &fd) != 0 ||
+    if (!own_mounts() ||
+        sandbox_landlock_prepare_for(ABI_SCOPES - 1, read_paths, write_paths, &fd) != 0 ||
         mount("tmp", folder, "tmpfs", 0, "mode=0777") < 0 || sandbox_landlock_worker(fd) != 0)
         return FAILED;
     return try_open(folder, "file", O_WRONLY | O_CREAT);
@@ -258,6 +293,8 @@ static void a_zygote_may_mount_and_a_worker_may_not(void **state)
 
 /* ---- other processes ---- */
 
+static int (*confine_siblings)(void) = confine;
+
 /* Starts a child, in a domain of its own if so wanted, that lives until it is killed or its parent
  * ends (PR_SET_PDEATHSIG would not do: that signal is the parent's, and its domain stops it). */
 static pid_t start_sibling(bool confined)
@@ -271,7 +308,7 @@ static pid_t start_sibling(bool confined)
     pid = fork();
     if (pid == 0) {
         (void)close(hold[1]);
-        if ((confined && confine() != 0) || write(ready[1], "x", 1) != 1)
+        if ((confined && confine_siblings() != 0) || write(ready[1], "x", 1) != 1)
             _exit(FAILED);
         (void)!read(hold[0], &c, 1);
         _exit(0);
@@ -289,7 +326,7 @@ static int look_at_sibling(const char *file)
     pid_t sibling = start_sibling(true);
     char path[64];
 
-    if (sibling < 0 || confine() != 0)
+    if (sibling < 0 || confine_siblings() != 0)
         return FAILED;
     (void)snprintf(path, sizeof(path), "%d/%s", (int)sibling, file);
     return try_open("/proc", path, O_RDONLY);
@@ -360,10 +397,15 @@ static int end_init(void)
 
 static void siblings_of_one_user_cannot_look_at_each_other(void **state)
 {
+    int (*const ways[])(void) = {confine, confine_files};
+
     need_abi(1);
-    assert_int_equal(in_child(read_memory), EACCES);
-    assert_int_equal(in_child(read_environment), EACCES);
-    assert_int_equal(in_child(enter_root), EACCES);
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        confine_siblings = ways[i];
+        assert_int_equal(in_child(read_memory), EACCES);
+        assert_int_equal(in_child(read_environment), EACCES);
+        assert_int_equal(in_child(enter_root), EACCES);
+    }
 }
 
 static void signals_go_down_only(void **state)
@@ -455,6 +497,7 @@ int main(void)
         cmocka_unit_test(no_landlock_is_an_outcome),
         cmocka_unit_test(rules_are_not_inherited_by_programs),
         cmocka_unit_test(files_are_written_below_tmp_only),
+        cmocka_unit_test(files_move_between_folders_of_a_zygotes_worker),
         cmocka_unit_test(a_zygote_may_mount_and_a_worker_may_not),
         cmocka_unit_test(siblings_of_one_user_cannot_look_at_each_other),
         cmocka_unit_test(signals_go_down_only),
