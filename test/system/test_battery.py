@@ -1,0 +1,170 @@
+"""The battery (test/battery): forbidden acts, tried by a function inside the sandbox. All must be
+denied there, other functions must notice nothing, and the next request must find nothing. The same
+acts by a program outside show that they are possible at all."""
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from lib.daemon import ROOT
+from lib.process import wait_until
+from lib.workload import zygote_pid
+
+BATTERY = ROOT / "test/battery"
+ACTS_LEAST = 80
+
+# Who is asked for what: by default the best that this user can have.
+PROFILES = [pytest.param({}, id="default")]
+if os.geteuid() == 0:
+    PROFILES.append(pytest.param({"MAYFLY_SANDBOX": "user"}, id="user"))
+
+NEIGHBOUR = """
+    #include <mayfly.h>
+    #include <stdlib.h>
+    #include <string.h>
+    static char secret[64];
+    int mayfly_init(void) { strncpy(secret, getenv("SECRET"), sizeof(secret) - 1); return 0; }
+    int handler(mayfly_request *q, mayfly_response *p)
+    {
+        return mayfly_printf(p, "%d %s %s", (int)strlen(secret), secret, getenv("SECRET"));
+    }
+"""
+PROJECT = {
+    "mayfly.json": {"functions": {
+        "battery": {"handler": "battery/battery.handler", "runtime": "native", "timeout": 120,
+                    "routes": ["/battery"]},
+        "neighbour": {"handler": "neighbour/neighbour.handler", "runtime": "native", "routes": ["/neighbour"],
+                      "env": {"SECRET": "a-secret-of-its-own"}}}},
+    "neighbour/neighbour.c": NEIGHBOUR,
+}
+NEIGHBOUR_SAYS = "19 a-secret-of-its-own a-secret-of-its-own"
+
+
+def project():
+    sources = {f"battery/{path.name}": path.read_text() for path in BATTERY.iterdir()
+               if path.name != "standalone.c"}
+    return {**PROJECT, **sources}
+
+
+@pytest.fixture(params=PROFILES)
+def daemon(request, mayfly):
+    daemon = mayfly(project(), env=request.param)
+    said = wait_until(lambda: re.search(r"sandbox=(\S+)( missing=(\S+))?", daemon.log), "the log names the sandbox")
+    if said[1] == "degraded":
+        pytest.skip("no namespaces for this user: there is no sandbox to be tested")
+    daemon.missing = set((said[3] or "").split(",")) - {""}
+    daemon.profile = said[1]
+    return daemon
+
+
+@pytest.fixture
+def abstract_socket():
+    """Somebody outside who listens; yields the name."""
+    name = f"battery-outside-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0" + name)
+        listener.listen(8)
+        yield name
+
+
+class Neighbour(threading.Thread):
+    """Asks another function all the time, until told to stop."""
+
+    def __init__(self, daemon):
+        super().__init__()
+        self.daemon_, self.stopped = daemon, threading.Event()
+        self.n, self.wrong = 0, []
+
+    def run(self):
+        while not self.stopped.is_set():
+            answer = self.daemon_.get("/neighbour")
+            self.n += 1
+            if (answer.status, answer.text) != (200, NEIGHBOUR_SAYS):
+                self.wrong.append((answer.status, answer.text))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.join()
+
+
+def named(word):
+    """Processes of the whole machine that carry the word as their name."""
+    found = []
+    for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if comm.read_text().startswith(word):
+                found.append(int(comm.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+def everything_is_denied(acts):
+    denied = [act for act in acts if act["wanted"] == "denied"]
+    ordinary = [act for act in acts if act["wanted"] == "allowed"]
+    assert len(denied) >= ACTS_LEAST and len(ordinary) >= 10
+    print(f"{sum(act['forbidden'] for act in denied)} of {len(denied)} forbidden acts were denied")
+    assert [(act["name"], act["got"]) for act in denied if not act["forbidden"]] == []
+    assert [(act["name"], act["got"]) for act in ordinary if act["forbidden"]] == []
+
+
+@pytest.mark.core
+def test_no_forbidden_act_succeeds_and_the_neighbour_notices_nothing(daemon, abstract_socket):
+    secret = daemon.project / "neighbour/neighbour.c"
+    assert daemon.get("/neighbour").text == NEIGHBOUR_SAYS
+    before = zygote_pid(daemon, "neighbour")
+    with Neighbour(daemon) as neighbour:
+        answer = daemon.get(f"/battery?secret={secret}&socket={daemon.state / 'mayfly.sock'}"
+                            f"&abstract={abstract_socket}")
+    assert answer.status == 200, answer.text
+    everything_is_denied(json.loads(answer.text))
+    assert neighbour.wrong == [] and neighbour.n > 0
+    assert zygote_pid(daemon, "neighbour") == before
+
+
+@pytest.mark.core
+def test_the_next_request_finds_nothing_of_what_was_planted(daemon):
+    words = [f"plant{i}x{os.getpid() % 10000}" for i in range(5)]
+    for word in words:
+        planted = daemon.get(f"/battery?plant={word}")
+        assert planted.status == 200 and int(planted.text) >= 4, planted.text  # two daemons, a thread, a file
+        found = daemon.get(f"/battery?look={word}")
+        assert (found.status, found.text) == (200, "[]")
+        wait_until(lambda: named(word) == [], "the daemons that it started are gone", 10)
+
+
+def test_a_parallel_request_finds_nothing_of_what_is_planted(daemon):
+    word = f"plantp{os.getpid() % 10000}"
+    with daemon.connect() as planting:
+        planting.send(f"GET /battery?stay={word} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        wait_until(lambda: len(named(word)) >= 2, "it has planted", 30)
+        found = daemon.get(f"/battery?look={word}")
+        assert (found.status, found.text) == (200, "[]")
+    wait_until(lambda: named(word) == [], "what it started ends with the client", 10)
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory):
+    program = tmp_path_factory.mktemp("battery") / "standalone"
+    subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-o", program, BATTERY / "standalone.c"], check=True)
+    return program
+
+
+def test_outside_the_sandbox_most_acts_are_possible(standalone, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("a plain user may do few of them anywhere")
+    done = subprocess.run([standalone], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    acts = [act for act in json.loads(done.stdout) if act["wanted"] == "denied"]
+    possible = [act["name"] for act in acts if not act["forbidden"]]
+    print(f"{len(possible)} of {len(acts)} forbidden acts are possible outside")
+    assert len(possible) >= len(acts) / 2
+    assert list(tmp_path.iterdir()) == []  # and it cleans up
