@@ -7,6 +7,7 @@
 #include "fuzz.h"
 #include "model/record.h"
 #include "model/snapshot.h"
+#include "json/cut.h"
 #include "json/text.h"
 #include "json/writer.h"
 
@@ -95,6 +96,32 @@ static void fuzz_writer(struct slice bytes)
     buf_deinit(&b);
 }
 
+/* JSON that is cut anywhere, and made to fit anything, is JSON. */
+static void fuzz_cut(struct slice text)
+{
+    json_t *json =
+        json_loadb(text.base ? text.base : "", text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    bool valid = json != NULL;
+    uint64_t seed = fuzz_seed(text);
+
+    json_decref(json);
+    for (int i = 0; i < 8; i++) {
+        size_t len = i == 0 ? text.len : fuzz_next(&seed) % (text.len + 1);
+        size_t max = fuzz_next(&seed) % (text.len + 16);
+        struct buf b = BUF_INIT(text.len + 64);
+        int r = json_cut(slice(text.base, len), max, &b);
+
+        FUZZ_CHECK(r == 0 ? buf_len(&b) > 0 && buf_len(&b) <= max : buf_len(&b) == 0);
+        if (valid && r == 0) {
+            json =
+                json_loadb(b.data + b.start, buf_len(&b), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+            FUZZ_CHECK(json);
+            json_decref(json);
+        }
+        buf_deinit(&b);
+    }
+}
+
 static void fuzz_snapshot(struct slice bytes)
 {
     struct buf once = BUF_INIT(SNAPSHOT_BYTES_MAX), twice = BUF_INIT(SNAPSHOT_BYTES_MAX);
@@ -150,6 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_config(bytes);
     fuzz_locate(bytes);
     fuzz_writer(bytes);
+    fuzz_cut(bytes);
     if (entry_python(bytes, &name))
         FUZZ_CHECK(name.base >= bytes.base && name.base + name.len <= bytes.base + bytes.len);
     if (entry_c(bytes, &name))

@@ -15,7 +15,6 @@ MIB = 1 << 20
 # (limit, what is said, used, maximum)
 MEMORY = ("memory", "OutOfMemory: used 128 MB of 128 MB", 128 * MIB, 128 * MIB)
 CPU_TIME = ("cpu_time", "CpuTime: 1.00 s of 1.00 s", 1000, 1000)
-TIMEOUT = ("timeout", "Timeout after 10.00 s", 10000, 10000)
 PROCESSES = ("processes", "TooManyProcesses: 24 of 24", 24, 24)
 FILES = ("files", "TooManyFiles: 64 of 64", 64, 64)
 FILE_SIZE = ("file_size", "FileTooLarge: more than 2 MB", 2 * MIB, 2 * MIB)
@@ -56,7 +55,6 @@ WAYS = [
     ("exec", "tmp", TMP, "error", 500),
     ("exec", "tmp_files", TMP_FILES, "error", 500),
 ]
-TYPES = {"timeout": "Timeout", "tmp_files": "TmpFull"}
 
 
 @pytest.fixture(scope="module")
