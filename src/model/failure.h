@@ -1,7 +1,8 @@
 #pragma once
 
 /* The errorType of what mayfly itself answers in a function's place: one table, one style. What a
- * function raises has its own language's names. */
+ * function raises has its own language's names, and what keeps it from being loaded those of Lambda
+ * (Runtime.InitTimeout). */
 
 #include "model/record.h"
 
