@@ -8,7 +8,7 @@
 
 #include "cgroup/cgroup.h"
 #include "os/fd.h"
-#include "sandbox/layers.h"
+#include "sandbox/egress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,6 +78,7 @@ static int probe_sandbox(struct sandbox_report *ret, struct error *err)
     sandbox_probe(init_fd, ret);
     cgroups_probe(cgroups_wanted(), &groups);
     sandbox_report_groups(ret, &groups);
+    sandbox_egress_probe(ret, groups.parts & 1u << CGROUP_UNIFIED, -1);
     return 0;
 }
 

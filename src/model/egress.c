@@ -111,7 +111,7 @@ static int range_parse(struct slice text, struct egress_rule *ret, struct error 
 {
     const char *slash = text.len > 0 ? memchr(text.base, '/', text.len) : NULL;
     size_t len = slash ? (size_t)(slash - text.base) : text.len;
-    struct egress_rule rule;
+    struct egress_rule rule = {0};
     uint64_t prefix;
 
     if ((text.len > 0 && memchr(text.base, '%', text.len)) ||
@@ -195,7 +195,7 @@ int egress_parse(struct slice text, struct egress_rule *ret, struct slice *ret_n
                  struct error *err)
 {
     struct egress_rule rule = {0};
-    struct slice host, port;
+    struct slice host = SLICE_NULL, port = SLICE_NULL;
     uint64_t number = 0;
     int r;
 

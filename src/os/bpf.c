@@ -48,7 +48,7 @@ int bpf_load(enum bpf_prog_type type, enum bpf_attach_type attach_type, const ch
         .insn_cnt = (uint32_t)n_insns,
         .license = address("Apache-2.0"),
     };
-    _cleanup_free_ char *words = NULL;
+    char *words;
     int fd, r;
 
     (void)snprintf(attr.prog_name, sizeof(attr.prog_name), "%s", name);
@@ -63,9 +63,10 @@ int bpf_load(enum bpf_prog_type type, enum bpf_attach_type attach_type, const ch
     attr.log_size = WORDS_MAX;
     attr.log_buf = address(words);
     fd = bpf(BPF_PROG_LOAD, &attr);
-    if (fd >= 0)
-        return fd;
-    return error_set_errno(err, r, "bpf: %s: %s", name, complaint(words));
+    if (fd < 0)
+        (void)error_set_errno(err, r, "bpf: %s: %s", name, complaint(words));
+    free(words);
+    return fd < 0 ? r : fd;
 }
 
 /* The number of what is bound to the group itself, or 0. */

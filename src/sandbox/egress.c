@@ -165,3 +165,27 @@ int sandbox_egress_attach(struct sandbox_egress *cache, const struct function *f
     close_all(fds);
     return r;
 }
+
+void sandbox_egress_probe(struct sandbox_report *report, bool unified, int group_fd)
+{
+    static const struct function any = {.network = NETWORK_HOST};
+    struct egress_policy policy = {.list = false};
+    struct error err = ERROR_NULL;
+    int fds[_EGRESS_HOOK_MAX], r;
+
+    /* Whoever is not kept from the groups' folders leaves his own. */
+    if (report->profile == SANDBOX_DEGRADED)
+        return;
+    if (!unified) {
+        layer_judge(report, LAYER_METADATA, false, "there is no v2 hierarchy of control groups");
+        return;
+    }
+    (void)egress_policy_init(&policy, &any);
+    r = load_all(&policy, fds, &err);
+    if (r == 0) {
+        r = group_fd >= 0 ? attach_all(fds, group_fd, &err) : 0;
+        close_all(fds);
+    }
+    egress_policy_deinit(&policy);
+    layer_judge(report, LAYER_METADATA, r == 0, err.text);
+}

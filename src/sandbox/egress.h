@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "model/egress.h"
 #include "model/function.h"
+#include "sandbox/layers.h"
 
 #include <linux/bpf.h>
 
@@ -59,6 +60,11 @@ struct sandbox_egress {
 };
 
 void sandbox_egress_deinit(struct sandbox_egress *cache);
+
+/* Sets LAYER_METADATA of a report that is complete otherwise, by trial: whether the programs can be
+ * loaded, and bound to the group if there is one (not -1). `unified` tells whether there can be
+ * groups of a v2 hierarchy at all. */
+void sandbox_egress_probe(struct sandbox_report *report, bool unified, int group_fd);
 
 /* Binds the function's programs to its group, a folder of a v2 hierarchy, in the place of those
  * that are there. To be called before anything runs in the group, and again when f->egress has

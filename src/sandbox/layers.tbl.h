@@ -31,6 +31,14 @@ LAYER(CGROUP_NAMESPACE, "cgroup-namespace",
 LAYER(NET_NAMESPACE, "net-namespace",
       "a function with \"network\": \"none\" has no network",
       REQUIRED, REQUIRED, "a kernel with CONFIG_NET_NS; sysctl -w user.max_net_namespaces=10000")
+LAYER(METADATA, "metadata",
+      "no function reaches the addresses at which clouds give out credentials, nor, where \"network\" is a "
+      "list, more than is listed",
+      REQUIRED,
+      "only root may bind network programs to a control group; a function whose \"network\" is a list is "
+      "refused, and what others can reach is up to the machine's firewall",
+      "mount a v2 hierarchy of control groups, if need be an empty one (mount -t cgroup2 none "
+      "/sys/fs/cgroup/unified), and give the daemon CAP_BPF and CAP_NET_ADMIN")
 LAYER(UID_RANGE, "uid-range",
       "each version and each worker is a user of its own, who owns nothing on the host",
       REQUIRED, "a user without privileges has one user id to give; workers are kept apart by the other layers",

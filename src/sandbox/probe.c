@@ -5,6 +5,7 @@
 
 #include "os/clone.h"
 #include "os/fd.h"
+#include "sandbox/egress.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -224,4 +225,5 @@ void sandbox_probe(int init_fd, struct sandbox_report *ret)
 {
     probe_profiles(init_fd, ret);
     sandbox_probe_realtime(ret);
+    sandbox_egress_probe(ret, true, -1);
 }

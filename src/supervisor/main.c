@@ -383,6 +383,7 @@ static int start(struct supervisor *s, struct error *err)
     }
     groups_open(s); /* before the peers start: they belong to it */
     sandbox_report_groups(&s->sandbox, &s->cgroups);
+    network_probe(s);
     sandbox_probe_realtime(&s->sandbox);
     r = judge_sandbox(s, err);
     r = r < 0 ? r : peer_start(&s->control, err);
@@ -432,6 +433,7 @@ static void clean_up(struct supervisor *s)
     peer_kill(&s->control);
     end_children(s);
     groups_close(s);
+    sandbox_egress_deinit(&s->egress);
     if (s->local_fd >= 0) {
         (void)snprintf(path, sizeof(path), "%s/mayfly.sock", s->options.state_dir);
         (void)unlink(path);

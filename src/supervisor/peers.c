@@ -326,22 +326,17 @@ static void on_control_started(struct supervisor *s)
     peers_introduce(s);
 }
 
-static int take_snapshot(struct supervisor *s, int fd)
+static int read_snapshot(int fd, struct snapshot **ret)
 {
     struct slice bytes = SLICE_NULL;
-    struct snapshot *snapshot;
     int r;
 
     r = memfd_map(fd, SNAPSHOT_BYTES_MAX, &bytes);
     if (r < 0)
         return r;
-    r = snapshot_decode(bytes, &snapshot);
+    r = snapshot_decode(bytes, ret);
     memfd_unmap(&bytes);
-    if (r < 0)
-        return r;
-    snapshot_free(s->snapshot);
-    s->snapshot = snapshot;
-    return 0;
+    return r;
 }
 
 /* Values are looked at when a zygote needs them; until then, that they are what they should be. */
@@ -358,12 +353,17 @@ static bool are_secrets(int fd)
 
 static void on_publish(struct supervisor *s, struct wire_message *m)
 {
-    int r = are_secrets(m->fds[1]) ? take_snapshot(s, m->fds[0]) : -EBADMSG;
+    struct snapshot *old = s->snapshot, *now = NULL;
+    int r = are_secrets(m->fds[1]) ? read_snapshot(m->fds[0], &now) : -EBADMSG;
 
     if (r < 0) {
         peer_fault(&s->control, "published what is no snapshot");
         return;
     }
+    s->snapshot = now;
+    if (old)
+        network_update(s, old);
+    snapshot_free(old);
     fd_close(s->snapshot_fd);
     s->snapshot_fd = take_fd(&m->fds[0]);
     fd_close(s->secrets_fd);

@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "model/snapshot.h"
 #include "os/pidref.h"
+#include "sandbox/egress.h"
 #include "sandbox/layers.h"
 #include "wire/wire.h"
 
@@ -116,6 +117,7 @@ struct supervisor {
     struct peer control;
     struct list zygotes;
     struct cgroups cgroups;
+    struct sandbox_egress egress;
     struct list leftovers;   /* groups whose zygote is gone */
     struct loop_timer sweep; /* of what killed daemons left */
     unsigned n_sweeps;
@@ -161,6 +163,16 @@ void zygotes_kill_all(struct supervisor *s);
 void zygotes_kill_worker(struct supervisor *s, int pidfd_consume, uint32_t signal);
 
 /* ---- network.c ---- */
+
+/* Finds out whether it can be held at all; after groups_open(). */
+void network_probe(struct supervisor *s);
+
+/* Holds what will run in the zygote's group to the function's network. Returns 0, or -errno with
+ * *err: then it must not start. */
+int network_bind(struct zygote *z, const struct function *f, struct error *err);
+
+/* After a new snapshot: what names stand for may have changed. */
+void network_update(struct supervisor *s, const struct snapshot *old);
 
 /* Whether the function's network can be held here. Returns 0, or -EOPNOTSUPP with *err. */
 int network_judge(const struct supervisor *s, const struct function *f, struct error *err);

@@ -329,7 +329,7 @@ static int spawn_process(struct zygote *z, const struct function *f,
 }
 
 /* Makes the channels and the process, and tells both ends. What was made is z's on failure, too. */
-static int zygote_launch(struct zygote *z, const struct function *f)
+static int zygote_launch(struct zygote *z, const struct function *f, struct error *err)
 {
     const struct sandbox_request request = {.profile = z->supervisor->profile,
                                             .function = f,
@@ -343,6 +343,8 @@ static int zygote_launch(struct zygote *z, const struct function *f)
 
     sandbox_plan_build(&request, &plan);
     r = group_make(z, f, sandbox_plan_zygote_uid(&plan));
+    if (r == 0)
+        r = network_bind(z, f, err);
     if (r == 0)
         r = wire_pair(control);
     if (r == 0)
@@ -460,10 +462,12 @@ void zygotes_want(struct supervisor *s, struct slice function, struct slice vers
         refuse(s, function, version, f->broken ? f->broken : strerrordesc_np(ENOMEM));
         return;
     }
-    r = zygote_launch(z, f);
+    r = zygote_launch(z, f, &err);
     if (r < 0) {
-        log_error("zygote.start", "function=%s error=%s", z->function, strerrordesc_np(-r));
-        refuse(s, function, version, strerrordesc_np(-r));
+        const char *why = err.text[0] ? err.text : strerrordesc_np(-r);
+
+        log_error("zygote.start", "function=%s error=%s", z->function, why);
+        refuse(s, function, version, why);
         (void)pidref_kill(&z->process, SIGKILL); /* the main loop reaps what has no owner */
         zygote_free(z);
     }

@@ -110,11 +110,11 @@ def test_what_the_kernel_refuses_is_named(start, fault, layer):
 @pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
 def test_control_groups_are_layers(start):
     said = refused(start(env={"MAYFLY_CGROUPS": "none"}, allow_degraded=False))
-    assert "missing here: cgroup-memory, cgroup-cpu, cgroup-processes, cgroup-kill;" in said
+    assert "missing here: metadata, cgroup-memory, cgroup-cpu, cgroup-processes, cgroup-kill;" in said
     daemon = start(env={"MAYFLY_CGROUPS": "none"}, allow_degraded=True)
     daemon.wait_ready()
     sandbox = health(daemon).json()["sandbox"]
-    assert (sandbox["profile"], len(sandbox["missing"])) == ("root", 4)
+    assert (sandbox["profile"], len(sandbox["missing"])) == ("root", 5)
     assert "MAYFLY_CGROUPS asks for less" in sandbox["missing"]["cgroup-memory"]
 
 

@@ -15,9 +15,6 @@ WORK = """
     from urllib.parse import parse_qsl
 
     VERSION = "1"
-    if "MFT_MARK" in os.environ:
-        import ctypes
-        ctypes.CDLL(None).prctl(15, os.environ["MFT_MARK"][:15].encode(), 0, 0, 0)  # PR_SET_NAME
 
     def background():
         time.sleep(600)
@@ -146,8 +143,7 @@ class Load:
 
 class Mark:
     """A word in the environment of a daemon and of its functions, by which all their processes are
-    found: `mayfly(project, *mark.arguments, env=mark.env)`. Processes that nobody of the same user
-    may look into carry it as their name."""
+    found: `mayfly(project, *mark.arguments, env=mark.env)`."""
 
     def __init__(self, **env):
         self.word = f"mft-{uuid.uuid4()}"
@@ -160,13 +156,12 @@ class Mark:
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
                 continue
-            stat = process.stat(int(entry))
-            marked = stat is not None and stat[2] == self.word[:15]
             try:
                 with open(f"/proc/{entry}/environ", "rb") as file:
-                    marked = marked or self.word.encode() in file.read()
+                    marked = self.word.encode() in file.read()
             except OSError:
-                pass
+                continue
+            stat = process.stat(int(entry))
             if marked and stat and stat[1] not in "ZX":
                 found[int(entry)] = stat[2]
         return found
