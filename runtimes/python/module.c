@@ -224,18 +224,6 @@ static int serve(void *ctx, struct worker *w)
 
 /* ---- the module's functions ---- */
 
-/* Threads that the function starts while it loads inherit this; one that has SIGCHLD open would
- * swallow it, and the zygote would not hear of its workers' ends. A worker has an empty mask again.
- */
-static void block_sigchld(void)
-{
-    sigset_t chld;
-
-    sigemptyset(&chld);
-    sigaddset(&chld, SIGCHLD);
-    (void)sigprocmask(SIG_BLOCK, &chld, NULL);
-}
-
 static PyObject *py_open(PyObject *module, PyObject *unused)
 {
     struct error err = ERROR_NULL;
@@ -247,7 +235,6 @@ static PyObject *py_open(PyObject *module, PyObject *unused)
         PyErr_SetString(PyExc_RuntimeError, err.text);
         return NULL;
     }
-    block_sigchld();
     start = zygote_start(the_zygote);
     set_variables(start);
     late = late_variables(start);

@@ -89,7 +89,7 @@ static uint64_t known_rights(int abi)
 
 static uint64_t known_scopes(int abi)
 {
-    return abi < 6 ? 0 : SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
+    return abi < LANDLOCK_ABI_SCOPES ? 0 : SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
 }
 
 int sandbox_landlock_zygote(void)

@@ -16,6 +16,8 @@ enum {
     LANDLOCK_E_NONE, /* the kernel has no Landlock, or is too old for the scopes: nothing changed */
 };
 
+#define LANDLOCK_ABI_SCOPES 6 /* from here on rules are scopes, and name no paths */
+
 /* The ABI version of the kernel: 1 file system, 2 + rename across folders, 3 + truncate, 4 + TCP,
  * 5 + ioctl on devices, 6 + scopes; 0: none. */
 int sandbox_landlock_abi(void);

@@ -61,6 +61,7 @@ int sandbox_worker_decode(struct slice bytes, struct sandbox_worker *ret);
 struct sandbox_fork {
     struct sandbox_worker worker;
     uint64_t data_bytes; /* RLIMIT_DATA; 0: as it is */
+    int landlock_abi;    /* the kernel's; 0: none is used */
     int rules_fd;        /* Landlock's for all workers; -1: each makes its own */
     const char *writable[SANDBOX_WRITES_MAX + 3];
 };

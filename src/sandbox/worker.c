@@ -37,10 +37,11 @@ static int data_of_this_process(uint64_t *ret)
 
 static const char *const readable[] = {"/", NULL};
 
-/* Rules name what is mounted when they are made: a /tmp that each worker mounts for itself is not
- * known to rules of the zygote's. */
+/* Made once for all workers where they can be. Rules on paths name what is mounted when they are
+ * made: a /tmp that each worker mounts for itself is not known to rules of the zygote's. */
 static int prepare_rules(struct sandbox_fork *f)
 {
+    bool on_paths = f->landlock_abi < LANDLOCK_ABI_SCOPES;
     unsigned n = 0;
     int r;
 
@@ -48,7 +49,7 @@ static int prepare_rules(struct sandbox_fork *f)
     f->writable[n++] = "/dev";
     for (unsigned i = 0; f->worker.writes[i]; i++)
         f->writable[n++] = f->worker.writes[i];
-    if (f->worker.namespaces & CLONE_NEWNS)
+    if (on_paths && (f->worker.namespaces & CLONE_NEWNS))
         return 0;
     r = sandbox_landlock_prepare(readable, f->writable, &f->rules_fd);
     return MIN(r, 0);
@@ -71,7 +72,8 @@ int sandbox_fork_prepare(struct sandbox_fork *f, const struct sandbox_worker *w)
     uint64_t own = 0;
     int r = 0;
 
-    *f = (struct sandbox_fork){.worker = *w, .rules_fd = -1};
+    *f = (struct sandbox_fork){
+        .worker = *w, .rules_fd = -1, .landlock_abi = w->landlock ? sandbox_landlock_abi() : 0};
     if (w->landlock) {
         r = prepare_rules(f);
         if (r < 0)
@@ -144,7 +146,7 @@ static int step_itself(const struct entering *e)
 {
     const struct sandbox_worker *w = &e->fork->worker;
 
-    if (!w->slot_uid && !(w->landlock && sandbox_landlock_abi() > 0))
+    if (!w->slot_uid && e->fork->landlock_abi == 0)
         return 0;
     return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? -errno : 0;
 }

@@ -164,12 +164,19 @@ static int await_start(struct zygote *z, struct error *err)
 int zygote_open(struct zygote **ret, struct error *err)
 {
     struct zygote *z;
+    sigset_t chld;
     int r;
 
     z = mmap(NULL, sizeof(*z), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (z == MAP_FAILED)
         return error_set_errno(err, -errno, "no memory for the zygote");
     z->signal_fd = -1;
+    /* Before foreign code: a thread that it starts must not be given SIGCHLD in place of our loop.
+     */
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &chld, NULL) < 0)
+        return error_set_errno(err, -errno, "cannot block SIGCHLD");
     z->sandbox = calloc(1, sizeof(*z->sandbox));
     if (!z->sandbox)
         return error_set_errno(err, -ENOMEM, "no memory for the zygote");

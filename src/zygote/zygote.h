@@ -61,7 +61,8 @@ struct zygote_host {
     int (*serve)(void *ctx, struct worker *w);
 };
 
-/* Waits for the supervisor's START. Returns 0 or -errno with *err. */
+/* Waits for the supervisor's START; from here on SIGCHLD is blocked. Returns 0 or -errno with *err.
+ */
 int zygote_open(struct zygote **ret, struct error *err);
 
 const struct zygote_start *zygote_start(const struct zygote *z);
