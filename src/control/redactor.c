@@ -1,7 +1,5 @@
 #include "control/redactor.h"
 
-#include <stdio.h>
-
 #define TEXT_MAX (4UL * 1024 * 1024) /* a name may be longer than the value it stands for */
 
 /* Rather nothing than a value. */
@@ -9,7 +7,6 @@ static const struct slice withheld = SLICE_LIT("[withheld: no memory to take sec
 
 void redactor_init(struct redactor *x)
 {
-    *x = (struct redactor){.next_cut = 0};
     for (size_t i = 0; i < ARRAY_SIZE(x->bufs); i++)
         buf_init(&x->bufs[i], TEXT_MAX);
 }
@@ -31,40 +28,12 @@ static struct slice without(const struct redact *r, struct slice text, unsigned 
     return found > 0 ? buf_slice(b) : text;
 }
 
-/* Whether the line before, of the same output, was cut; and notes whether this one is. */
-static bool goes_on(struct redactor *x, const struct log_line *l, bool is_cut)
-{
-    for (unsigned i = 0; i < REDACTOR_CUTS_MAX; i++) {
-        if (x->cuts[i].used && x->cuts[i].stream == l->stream &&
-            slice_eq(slice_str(x->cuts[i].request_id), l->request_id) &&
-            slice_eq(slice_str(x->cuts[i].function), l->function)) {
-            x->cuts[i].used = is_cut;
-            return true;
-        }
-    }
-    if (is_cut) {
-        unsigned i = x->next_cut++ % REDACTOR_CUTS_MAX;
-
-        (void)snprintf(x->cuts[i].request_id, sizeof(x->cuts[i].request_id), "%.*s",
-                       SLICE_ARG(l->request_id));
-        (void)snprintf(x->cuts[i].function, sizeof(x->cuts[i].function), "%.*s",
-                       SLICE_ARG(l->function));
-        x->cuts[i].stream = l->stream;
-        x->cuts[i].used = true;
-    }
-    return false;
-}
-
 void redactor_line(struct redactor *x, const struct redact *r, struct log_line *l)
 {
-    bool is_cut = l->text.len >= LOG_LINE_BYTES_MAX;
-    unsigned cut = is_cut ? REDACT_CUT_END : 0;
+    unsigned cut = (l->goes_on ? REDACT_CUT_START : 0) | (l->is_cut ? REDACT_CUT_END : 0);
 
-    if (!r)
-        return;
-    if (goes_on(x, l, is_cut))
-        cut |= REDACT_CUT_START;
-    l->text = without(r, l->text, cut, &x->bufs[0]);
+    if (r)
+        l->text = without(r, l->text, cut, &x->bufs[0]);
 }
 
 void redactor_record(struct redactor *x, const struct redact *r, struct record *record)

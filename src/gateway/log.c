@@ -41,7 +41,7 @@ static bool count_line(struct worker *w, struct slice *text)
     return true;
 }
 
-static void tell_line(struct log_pipe *p, struct slice text)
+static void tell_line(struct log_pipe *p, struct slice text, bool is_cut)
 {
     struct worker *w = p->worker;
     struct log_line line = {
@@ -51,10 +51,13 @@ static void tell_line(struct log_pipe *p, struct slice text)
         .function = slice_str(p->pool->function->name),
         .version = slice_str(p->pool->function->version),
         .text = text,
+        .goes_on = p->goes_on,
+        .is_cut = is_cut,
     };
 
     if (w && !count_line(w, &line.text))
         return;
+    line.is_cut = is_cut || line.text.len < text.len;
     journal_log(gateway_of(p), &line);
 }
 
@@ -68,7 +71,7 @@ static void take_limit(struct worker *w, struct slice text)
         w->told = limit_use_believe(&w->pool->function->limits, u.hit, u.used, u.max);
 }
 
-static void take_line(struct log_pipe *p, struct slice text)
+static void take_line(struct log_pipe *p, struct slice text, bool is_cut)
 {
     if (p->worker && p->stream == LOG_STDERR && slice_eq(text, SLICE_LIT(STACK_MARK))) {
         p->in_stack = true;
@@ -89,7 +92,8 @@ static void take_line(struct log_pipe *p, struct slice text)
         }
         return;
     }
-    tell_line(p, text);
+    tell_line(p, text, is_cut);
+    p->goes_on = is_cut;
 }
 
 static void split_lines(struct log_pipe *p)
@@ -97,13 +101,14 @@ static void split_lines(struct log_pipe *p)
     for (;;) {
         struct slice held = buf_slice(&p->line);
         const char *end = held.len > 0 ? memchr(held.base, '\n', held.len) : NULL;
-        size_t n;
+        size_t n = end ? (size_t)(end - held.base) : held.len;
+        bool is_cut = n > LOG_LINE_BYTES_MAX;
 
-        if (!end && held.len < LOG_LINE_BYTES_MAX)
+        if (!end && !is_cut)
             return;
-        n = end ? (size_t)(end - held.base) : LOG_LINE_BYTES_MAX;
-        take_line(p, slice(held.base, MIN(n, LOG_LINE_BYTES_MAX)));
-        buf_consume(&p->line, end ? n + 1 : n);
+        n = MIN(n, LOG_LINE_BYTES_MAX);
+        take_line(p, slice(held.base, n), is_cut);
+        buf_consume(&p->line, is_cut ? n : n + 1);
     }
 }
 
@@ -172,7 +177,7 @@ void log_pipe_close(struct log_pipe *p)
     if (p->fd < 0)
         return;
     if (buf_len(&p->line) > 0)
-        take_line(p, buf_slice(&p->line));
+        take_line(p, buf_slice(&p->line), true); /* whether it was to go on, nobody knows */
     buf_deinit(&p->line);
     if (p->worker)
         loop_io_remove_closing(&p->io);

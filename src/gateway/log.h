@@ -11,6 +11,7 @@ struct log_pipe {
     int fd;
     struct loop_io io;
     struct buf line; /* an incomplete one */
+    bool goes_on; /* a piece of the line that is being read has been told */
     bool in_stack;
 };
 

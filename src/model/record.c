@@ -106,12 +106,13 @@ int log_line_encode(const struct log_line *l, struct buf *b)
     r = r < 0 ? r : pack_str_cut(b, l->function, LOG_ID_MAX);
     r = r < 0 ? r : pack_str_cut(b, l->version, LOG_ID_MAX);
     r = r < 0 ? r : pack_str_cut(b, l->text, LOG_LINE_BYTES_MAX);
+    r = r < 0 ? r : pack_u8(b, (uint8_t)(l->goes_on | l->is_cut << 1));
     return buf_cut(b, len, r);
 }
 
 void log_line_decode(struct unpack *u, struct log_line *ret)
 {
-    uint8_t stream;
+    uint8_t stream, cuts;
 
     ret->time_us = unpack_u64(u);
     stream = unpack_u8(u);
@@ -124,4 +125,8 @@ void log_line_decode(struct unpack *u, struct log_line *ret)
     ret->function = unpack_str_max(u, LOG_ID_MAX);
     ret->version = unpack_str_max(u, LOG_ID_MAX);
     ret->text = unpack_str_max(u, LOG_LINE_BYTES_MAX);
+    cuts = unpack_u8(u);
+    u->bad = u->bad || cuts > 3;
+    ret->goes_on = cuts & 1;
+    ret->is_cut = cuts & 2;
 }

@@ -106,6 +106,8 @@ struct log_line {
     struct slice function;
     struct slice version;
     struct slice text; /* without the line end; any bytes */
+    bool goes_on;      /* the line has begun with the text before, of the same output */
+    bool is_cut;       /* and does not end with this one, or nobody knows */
 };
 
 #define LOG_LINE_BYTES_MAX 16384

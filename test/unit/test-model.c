@@ -285,7 +285,11 @@ static void an_outcome_out_of_range_becomes_the_last_one(void **state)
 
 static void a_batch_without_room_stays_whole(void **state)
 {
-    struct log_line l = {.stream = LOG_STDERR, .text = SLICE_LIT("hello"), .time_us = 5}, t;
+    struct log_line l = {.stream = LOG_STDERR,
+                         .text = SLICE_LIT("hello"),
+                         .time_us = 5,
+                         .is_cut = true},
+                    t;
     struct buf b = BUF_INIT(50);
     struct unpack u;
 
