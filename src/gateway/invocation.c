@@ -73,6 +73,8 @@ static void tell_limits(struct invocation *inv)
     char text[LIMIT_TEXT_MAX], more[LIMIT_TEXT_MAX + 64];
 
     if (inv->limit.hit != LIMIT_HIT_NONE) {
+        if (inv->outcome != OUTCOME_OK)
+            explain_by_limit(inv); /* what is known only now: the client had to hear less */
         limit_use_text(&inv->limit, text, sizeof(text));
         tell_in_log(inv, text);
     }

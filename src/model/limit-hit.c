@@ -133,10 +133,32 @@ struct limit_use limit_use_all(const struct limits *limits, enum limit_hit hit)
     return limit_use_believe(limits, hit, 0, 0);
 }
 
-int limit_use_write(const struct limit_use *u, char *dst, size_t size)
+/* " 1024" */
+static size_t put_number(char *dst, uint64_t value)
 {
-    return snprintf(dst, size, "%s %llu %llu", limit_hit_key(u->hit), (unsigned long long)u->used,
-                    (unsigned long long)u->max);
+    char digits[20];
+    size_t n = 0, len = 0;
+
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    dst[len++] = ' ';
+    while (n > 0)
+        dst[len++] = digits[--n];
+    return len;
+}
+
+size_t limit_use_write(const struct limit_use *u, char dst[static LIMIT_WORDS_MAX])
+{
+    const char *key = limit_hit_key(u->hit);
+    size_t len = strlen(key);
+
+    memcpy(dst, key, len);
+    len += put_number(dst + len, u->used);
+    len += put_number(dst + len, u->max);
+    dst[len] = '\0';
+    return len;
 }
 
 /* Takes the word before the next blank, or all that is left. */

@@ -46,10 +46,11 @@ struct limit_use limit_use_believe(const struct limits *limits, enum limit_hit h
 /* All of it is used. */
 struct limit_use limit_use_all(const struct limits *limits, enum limit_hit hit);
 
-/* As text between processes: "files 1024 1024", where 0 is "not known". Returns the length, which
- * may be more than fits. The other way returns false for anything else. */
+/* As text between processes: "files 1024 1024", where 0 is "not known". Returns the length; dst is
+ * terminated. The other way returns false for anything else.
+ * Context: limit_use_write() is async-signal-safe. */
 #define LIMIT_WORDS_MAX 64
-int limit_use_write(const struct limit_use *u, char *dst, size_t size);
+size_t limit_use_write(const struct limit_use *u, char dst[static LIMIT_WORDS_MAX]);
 bool limit_use_read(struct slice text, struct limit_use *ret);
 
 /* ---- how a worker ended ---- */

@@ -162,14 +162,13 @@ bool limits_find(int error, struct limit_use *ret)
 
 void worker_tell_limit(int error)
 {
-    char line[sizeof(WORKER_LIMIT_MARK) + LIMIT_WORDS_MAX];
+    char line[sizeof(WORKER_LIMIT_MARK) + LIMIT_WORDS_MAX] = WORKER_LIMIT_MARK;
     size_t len = strlen(WORKER_LIMIT_MARK);
     struct limit_use u;
 
     if (!limits_find(error, &u))
         return;
-    memcpy(line, WORKER_LIMIT_MARK, len);
-    len += (size_t)limit_use_write(&u, line + len, LIMIT_WORDS_MAX - 1);
+    len += limit_use_write(&u, line + len);
     line[len++] = '\n';
     (void)!write(STDERR_FILENO, line, len);
 }

@@ -407,7 +407,7 @@ int worker_fail(struct worker *w, struct slice json)
     int r;
 
     if (w->limit.hit != LIMIT_HIT_NONE || limits_find(w->suspect, &w->limit))
-        (void)limit_use_write(&w->limit, limit, sizeof(limit));
+        (void)limit_use_write(&w->limit, limit);
     if (w->answer == ANSWER_SENT) {
         /* Too late: a broken-off answer is all that can still tell, and the log. */
         worker_tell_limit(w->suspect);

@@ -1,5 +1,6 @@
 """Who hits a limit hears which one it was: in the answer, in the record and in the log; and the next
 request of the same function finds nothing of it."""
+import concurrent.futures
 import json
 import os
 
@@ -165,6 +166,7 @@ def test_output_as_large_as_the_limit_is_whole(daemon):
 @pytest.mark.parametrize("function, way, status", [
     ("python", "none_of_them", 500), ("native", "none_of_them", 500), ("native", "crash", 502), ("exec", "none_of_them", 500)])
 def test_an_error_that_is_no_limits_is_not_called_one(daemon, function, way, status):
+    need(daemon, "memory" if way == "crash" else "")
     answer = daemon.post("/" + function, way)
     record = daemon.record(answer)
     if (function, way) == ("python", "none_of_them"):
@@ -185,6 +187,15 @@ def test_an_instance_has_each_limit_for_each_request(daemon, way, limit):
     assert answer.json()["errorMessage"] == limit[1]
     assert told(daemon.record(answer)) == limit
     assert daemon.post("/instance", "nothing").text == '"fine"'
+
+
+def test_a_limit_is_named_for_the_one_who_hit_it(daemon):
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        others = [pool.submit(daemon.post, "/python", "a_moment") for _ in range(8)]
+        hit = pool.submit(daemon.post, "/python", "files").result()
+    assert told(daemon.record(hit)) == FILES
+    for other in others:
+        assert other.result().status == 200 and daemon.record(other.result())["limit"] == ""
 
 
 @pytest.mark.core

@@ -135,9 +135,14 @@ static void what_a_worker_says_is_read_strictly(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_false(limit_use_read(slice_str(bad[i]), &v));
-    assert_true(limit_use_write(&u, text, sizeof(text)) < (int)sizeof(text));
+    assert_int_equal(limit_use_write(&u, text), strlen("tmp 0 9223372036854775807"));
+    assert_string_equal(text, "tmp 0 9223372036854775807");
     assert_true(limit_use_read(slice_str(text), &v));
     assert_true(v.hit == u.hit && v.used == u.used && v.max == u.max);
+    for (int hit = LIMIT_HIT_NONE; hit < _LIMIT_HIT_MAX; hit++) {
+        u = (struct limit_use){(enum limit_hit)hit, UINT64_MAX, UINT64_MAX};
+        assert_true(limit_use_write(&u, text) < sizeof(text));
+    }
     assert_true(limit_use_read(SLICE_LIT("files 1024 1024"), &v));
     assert_true(v.hit == LIMIT_HIT_FILES && v.used == 1024 && v.max == 1024);
 }

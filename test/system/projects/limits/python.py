@@ -1,6 +1,7 @@
 """One way into each limit."""
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +25,16 @@ def memory_in_a_library():
     libc.malloc.argtypes = [ctypes.c_size_t]
     while True:
         ctypes.memset(libc.malloc(1 << 24) or 0, 1, 1 << 24)
+
+
+def memory_of_a_child():
+    code = "kept = []\nwhile True: kept.append(b'x' * (1 << 20))"
+    return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode
+
+
+def a_moment():
+    time.sleep(1)
+    return "fine"
 
 
 def cpu_time():
