@@ -59,6 +59,23 @@ class LatencyAtMost:
 
 
 @dataclass(frozen=True)
+class CostAtMost:
+    """CPU time per request of `ours` is at most `more_us` over that of `theirs`."""
+    text: str
+    ours: str
+    theirs: str
+    more_us: float
+    plan: str = "closed-16"
+
+    def judge(self, results):
+        cells = [results["rows"].get(row, {}).get(self.plan) for row in (self.ours, self.theirs)]
+        if not all(cells):
+            return Verdict(self.text, "-", None)
+        more = cells[0]["cpu_us"] - cells[1]["cpu_us"]
+        return Verdict(self.text, f"{more:,.0f} us", self.more_us / more if more > 0 else 2.0)
+
+
+@dataclass(frozen=True)
 class ValueAtMost:
     """A value of the cold starts or the sleepers is at most `most`."""
     text: str
@@ -90,6 +107,10 @@ BUDGETS = (
     LatencyAtMost("python p50 at 200/s <= gunicorn + Flask", "python", "gunicorn"),
     LatencyAtMost("the Flask app's p50 at 200/s <= gunicorn + Flask", "python-flask", "gunicorn"),
     AtLeast("python, instance >= uwsgi, requests/s", "python-instance", "uwsgi"),
+    AtLeast("the sandbox takes at most 10 % of python's requests/s", "python", "off-python", 0.9),
+    AtLeast("that of a plain user's daemon, too", "user-python", "off-python", 0.9),
+    CostAtMost("the sandbox costs native at most 60 us of CPU", "native", "off-native", 60),
+    CostAtMost("that of a plain user's daemon, too", "user-native", "off-native", 60),
     ValueAtMost("1,000 python sleepers within 3.5 s", "sleepers", "python", "total_s", 3.5, "s"),
     ValueAtMost("1,000 native sleepers within 3.5 s", "sleepers", "native", "total_s", 3.5, "s"),
     ValueAtMost("1,000 python sleepers, errors", "sleepers", "python", "errors", 0, "errors"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import load
-from .servers import PYTHON, SERVERS
+from .servers import PLAIN_USER, PYTHON, SERVERS
 from .tree import Tree
 
 BENCH = Path(__file__).parent.parent
@@ -51,10 +51,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def environment(places):
+def environment(places, server, tmp):
     """Debian's Python first, so that every server runs the same interpreter."""
     return os.environ | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                         "PYTHONPATH": str(places.functions), "LC_ALL": "C.UTF-8"}
+                         "PYTHONPATH": str(places.functions), "LC_ALL": "C.UTF-8",
+                         "HOME": tmp, **server.env}
 
 
 @dataclass
@@ -108,7 +109,9 @@ def running(name, places):
         for file, text in server.files.items():
             Path(tmp, file).write_text(text.format(**names))
         argv = [word.format(**names) for word in server.argv]
-        with Tree.start(name, argv, cwd=places.functions, env=environment(places),
+        if server.plain:
+            os.chown(tmp, PLAIN_USER, PLAIN_USER)
+        with Tree.start(name, argv, cwd=places.functions, env=environment(places, server, tmp),
                         stderr=STDERR[name]) as tree:
             if server.is_mayfly:
                 wait_for_file(Path(tmp, "listen"), tree)

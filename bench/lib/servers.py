@@ -4,6 +4,7 @@ In argv and files, {port}, {tmp} (a folder of the server's own), {functions}, {p
 (compiled by the bench) and {mayfly} (the daemon) are filled in. One server can carry several rows.
 """
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -27,9 +28,13 @@ class Server:
     modules: tuple = ()   # what Debian's Python must be able to import
     files: dict = field(default_factory=dict)  # written into {tmp} before the start
     is_mayfly: bool = False
+    env: dict = field(default_factory=dict)
+    plain: bool = False   # runs as a user without privileges, which takes a bench run by root
 
     def missing(self, places):
         """Why it cannot be started here, or None."""
+        if self.plain and os.geteuid() != 0:
+            return "only root can run it as another user"
         for program in (program.format(**places) for program in self.programs):
             if not shutil.which(program):
                 return f"{program} is not installed"
@@ -61,6 +66,9 @@ class Row:
 
 MAYFLY = ("{mayfly}", "serve", "{functions}", "--listen", "127.0.0.1:{port}", "--state",
           "{tmp}")
+
+PLAIN_USER = 65534
+AS_PLAIN_USER = ("setpriv", f"--reuid={PLAIN_USER}", f"--regid={PLAIN_USER}", "--clear-groups")
 
 NGINX_CONF = """\
 daemon off;
@@ -95,6 +103,11 @@ http {{
 
 SERVERS = {server.name: server for server in (
     Server("mayfly", MAYFLY, programs=("{mayfly}",), is_mayfly=True),
+    # What the sandbox costs: without it, and with the one that a plain user's daemon has.
+    Server("mayfly-off", (*MAYFLY, "--allow-degraded"), programs=("{mayfly}",), is_mayfly=True,
+           env={"MAYFLY_SANDBOX": "degraded"}),
+    Server("mayfly-user", (*AS_PLAIN_USER, *MAYFLY), programs=("{mayfly}", "setpriv"),
+           is_mayfly=True, plain=True),
     Server("gunicorn",
            ("gunicorn", "--workers", "4", "--bind", "127.0.0.1:{port}", "hello_flask:app"),
            programs=("gunicorn",), modules=("flask",)),
@@ -129,6 +142,12 @@ ROWS = (
     Row("python-lambda", "mayfly python, Lambda handler", "mayfly", "/python-lambda", SOME),
     Row("python-echo", "mayfly python, JSON echo", "mayfly", "/python", SOME, ECHO),
     Row("exec", "mayfly exec, C program", "mayfly", "/exec"),
+    Row("native-tmp0", "mayfly native C, no /tmp", "mayfly", "/native-tmp0", SOME),
+    Row("python-tmp0", "mayfly python, no /tmp", "mayfly", "/python-tmp0", SOME),
+    Row("user-native", "mayfly native C, daemon of a plain user", "mayfly-user", "/native", SOME),
+    Row("user-python", "mayfly python, daemon of a plain user", "mayfly-user", "/python", SOME),
+    Row("off-native", "mayfly native C, sandbox off", "mayfly-off", "/native", SOME),
+    Row("off-python", "mayfly python, sandbox off", "mayfly-off", "/python", SOME),
     Row("gunicorn", "gunicorn + Flask, 4 workers", "gunicorn", "/", fresh=False),
     Row("gunicorn-threads", "gunicorn + Flask, 4 x 16 threads", "gunicorn-threads", "/",
         fresh=False),
