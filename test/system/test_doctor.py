@@ -8,7 +8,7 @@ from lib.http import Connection
 from lib.process import wait_until
 
 PROJECT = {"api/hello.py": "def handler(event, context):\n    return 'hello'\n"}
-OF_ROOT_ONLY = {"uid-range", "cgroup-memory", "cgroup-cpu", "cgroup-processes", "cgroup-kill", "watchdog"}
+OF_ROOT_ONLY = {"uid-range", "metadata", "cgroup-memory", "cgroup-cpu", "cgroup-processes", "cgroup-kill", "watchdog"}
 
 
 @pytest.fixture
