@@ -32,7 +32,6 @@ struct worker {
     struct buf in;         /* received and not yet used */
     struct buf head_bytes; /* what the slices of head point into */
     struct http_parser parser;
-    struct http_head head;
     struct slice piece; /* of the request's body, parsed but not taken */
     size_t piece_used;  /* bytes at the front of `in` that go when the piece is taken */
     bool body_ended;
@@ -46,6 +45,8 @@ struct worker {
     bool bodyless;    /* HEAD, 1xx, 204, 304 */
     int64_t length;   /* announced, or -1 */
     uint64_t written; /* of the body, by the function */
+
+    struct http_head head; /* last: it ends in room for headers that are seldom all there */
 };
 
 static const struct http_limits worker_limits = {
@@ -472,20 +473,19 @@ static bool request_waits(const struct worker *w)
     return poll(&p, 1, 0) > 0;
 }
 
-static struct worker the_worker;
+static struct worker the_worker __attribute__((aligned(4096))); /* one page, as a rule */
 
 void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation)
 {
     struct worker *w = &the_worker;
     int r;
 
-    *w = (struct worker){
-        .fd = ZYGOTE_FD_WORKER,
-        .in = BUF_INIT(IN_BYTES_MAX),
-        .head_bytes = BUF_INIT(IN_BYTES_MAX),
-        .out_head = BUF_INIT(OUT_HEAD_MAX),
-        .out_body = BUF_INIT(OUT_BODY_BYTES),
-    };
+    /* The rest is zero, and pages that nobody writes to cost nothing. */
+    w->fd = ZYGOTE_FD_WORKER;
+    buf_init(&w->in, IN_BYTES_MAX);
+    buf_init(&w->head_bytes, IN_BYTES_MAX);
+    buf_init(&w->out_head, OUT_HEAD_MAX);
+    buf_init(&w->out_body, OUT_BODY_BYTES);
     http_parser_init(&w->parser, HTTP_REQUEST, &worker_limits);
     if (secrets_take(host, ctx) < 0) {
         (void)!write(STDERR_FILENO, NO_SECRETS, sizeof(NO_SECRETS) - 1);
