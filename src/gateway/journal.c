@@ -11,6 +11,7 @@
 
 #define HELD_BYTES_MAX  (1024 * 1024)
 #define BATCH_BYTES_MAX 65536 /* fits a message */
+#define OWN_BYTES_MAX   32768 /* beyond that, for mayfly's own lines: a flood is told of, too */
 #define FLUSH_DELAY_NS  (20 * NS_PER_MS)
 
 static void on_flush(struct loop_timer *t)
@@ -62,12 +63,12 @@ void journal_flush(struct gateway *g)
 }
 
 /* A batch must fit a message, so a full one is sent or, with nobody there, its successor lost. */
-static bool has_room(struct gateway *g, const struct buf *b, size_t n)
+static bool has_room(struct gateway *g, const struct buf *b, size_t n, size_t extra)
 {
     if (buf_len(b) + n <= BATCH_BYTES_MAX)
         return true;
     journal_flush(g);
-    return buf_len(b) + n <= BATCH_BYTES_MAX;
+    return buf_len(b) + n <= BATCH_BYTES_MAX + extra;
 }
 
 static void keep_recent(struct gateway *g, const struct record *r)
@@ -91,7 +92,7 @@ void journal_record(struct gateway *g, const struct record *r)
 
     if (r->trigger == TRIGGER_INVOKE)
         keep_recent(g, r);
-    if (has_room(g, &j->records, 4096 + r->stack.len + r->error.len + r->path.len) &&
+    if (has_room(g, &j->records, 4096 + r->stack.len + r->error.len + r->path.len, 0) &&
         record_encode(r, &j->records) == 0)
         j->n_records++;
     else
@@ -103,7 +104,9 @@ void journal_log(struct gateway *g, const struct log_line *l)
 {
     struct journal *j = &g->journal;
 
-    if (has_room(g, &j->logs, 512 + l->text.len) && log_line_encode(l, &j->logs) == 0)
+    size_t extra = l->stream == LOG_SYSTEM ? OWN_BYTES_MAX : 0;
+
+    if (has_room(g, &j->logs, 512 + l->text.len, extra) && log_line_encode(l, &j->logs) == 0)
         j->n_logs++;
     else
         j->lost_logs++;
