@@ -22,6 +22,7 @@
  * is a few files of the kernel's. */
 
 #include "base/buf.h"
+#include "os/pidref.h"
 
 #include <sys/types.h>
 
@@ -126,16 +127,21 @@ int cgroup_new(struct cgroups *h, uint64_t number, const struct cgroup_limits *l
  * again at once, -EBUSY while processes are in it, or -errno. */
 int cgroup_remove(struct cgroup *g);
 
-/* The way into a group for a process to be cloned: opened before, entered by the child, which keeps
- * working behind any namespace (the kernel judges by who opened). */
+/* The way into a group for a process to be cloned: opened before; into a v2 group it is born, into
+ * those of v1 it goes by itself, behind any namespace (the kernel judges by who opened). */
 struct cgroup_door {
+    int birth_fd; /* the v2 group's folder, or -1 */
+    bool late;    /* the kernel, or who filters its calls, does not let it be born there */
     int fds[_CGROUP_PART_MAX];
     unsigned n;
 };
 
-#define CGROUP_DOOR_NULL ((struct cgroup_door){.n = 0})
+#define CGROUP_DOOR_NULL ((struct cgroup_door){.birth_fd = -1})
 
 int cgroup_door_open(const struct cgroup *g, struct cgroup_door *ret);
+
+/* As os_clone(). */
+int cgroup_door_clone(struct cgroup_door *door, uint64_t flags, struct pidref *ret);
 
 /* Context: the child, single-threaded; async-signal-safe. Returns 0 or -errno. */
 int cgroup_door_enter(const struct cgroup_door *door);

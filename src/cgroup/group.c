@@ -3,6 +3,7 @@
 
 #include "cgroup/internal.h"
 
+#include "os/clone.h"
 #include "os/fd.h"
 
 #include <errno.h>
@@ -206,23 +207,43 @@ int cgroup_door_open(const struct cgroup *g, struct cgroup_door *ret)
         bool leaf = g->has_leaf && t == tree_of(g, CGROUP_MEMORY);
         int fd;
 
-        (void)snprintf(path, sizeof(path), "%s%s/%s", g->name, leaf ? "/" LEAF : "",
-                       t->v2 ? "cgroup.procs" : "tasks");
-        fd = openat(t->base_fd, path, O_WRONLY | O_CLOEXEC);
+        (void)snprintf(path, sizeof(path), "%s%s%s", g->name, leaf ? "/" LEAF : "",
+                       t->v2 ? "" : "/tasks");
+        fd = openat(t->base_fd, path, (t->v2 ? O_RDONLY | O_DIRECTORY : O_WRONLY) | O_CLOEXEC);
         if (fd < 0) {
             int r = -errno;
 
             cgroup_door_close(&door);
             return r;
         }
-        door.fds[door.n++] = fd;
+        if (t->v2)
+            door.birth_fd = fd;
+        else
+            door.fds[door.n++] = fd;
     }
     *ret = door;
     return 0;
 }
 
+int cgroup_door_clone(struct cgroup_door *door, uint64_t flags, struct pidref *ret)
+{
+    int r;
+
+    if (door->birth_fd < 0)
+        return os_clone(flags, ret);
+    r = os_clone_into(flags, door->birth_fd, ret);
+    if (r != -ENOSYS && r != -EPERM)
+        return r;
+    door->late = true; /* a container's filter that knows no clone3() */
+    return os_clone(flags, ret);
+}
+
 int cgroup_door_enter(const struct cgroup_door *door)
 {
+    int r = door->late ? cgroup_file_write(door->birth_fd, "cgroup.procs", "0") : 0;
+
+    if (r < 0)
+        return r;
     for (unsigned i = 0; i < door->n; i++) {
         if (write(door->fds[i], "0", 1) < 0)
             return -errno;
@@ -235,6 +256,7 @@ void cgroup_door_close(struct cgroup_door *door)
     for (unsigned i = 0; i < door->n; i++)
         fd_close(door->fds[i]);
     door->n = 0;
+    door->birth_fd = fd_close(door->birth_fd);
 }
 
 /* ---- reading and steering ---- */

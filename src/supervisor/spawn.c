@@ -84,7 +84,8 @@ int spawn(const struct spawn *s, struct pidref *ret)
     int r;
 
     assert(s->n_fds <= FDS_MAX);
-    r = os_clone(flags & ~(uint64_t)CLONE_NEWCGROUP, ret);
+    flags &= ~(uint64_t)CLONE_NEWCGROUP; /* once it is in its group */
+    r = s->door ? cgroup_door_clone(s->door, flags, ret) : os_clone(flags, ret);
     if (r != 0)
         return r < 0 ? r : 0;
     fault = s->plan ? getenv("MAYFLY_FAULT_SANDBOX") : NULL;

@@ -211,7 +211,7 @@ struct spawn {
     unsigned n_fds;                  /* at most 4 */
     int output_fd;                   /* becomes stdout and stderr, or -1: as ours */
     const struct sandbox_plan *plan; /* or NULL */
-    const struct cgroup_door *door;  /* into a group, or NULL */
+    struct cgroup_door *door;        /* into a group, or NULL */
     int init_fd;                     /* with a plan: see sandbox_enter() */
     int fd_first;                    /* the number that fds[0] gets */
     /* Called in the child with what went wrong, before it exits; may be NULL. */

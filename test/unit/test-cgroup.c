@@ -193,7 +193,7 @@ static struct pidref run_in(const struct cgroup *g, void (*f)(void *ctx), void *
     int r;
 
     assert_int_equal(cgroup_door_open(g, &door), 0);
-    r = os_clone(0, &child);
+    r = cgroup_door_clone(&door, 0, &child);
     assert_true(r >= 0);
     if (r == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
