@@ -19,6 +19,10 @@
 #define STACK_MARK "\036stack"  /* zygote/worker.h: WORKER_STACK_MARK without its line end */
 #define LIMIT_MARK "\036limit " /* WORKER_LIMIT_MARK */
 
+/* What is dropped is still read, so that the function goes on, but not as fast as it can print: the
+ * gateway has others to serve. */
+#define FLOOD_PAUSE_NS (4 * NS_PER_MS) /* after READ_MAX at the most: 16 MB a second */
+
 static struct gateway *gateway_of(struct log_pipe *p)
 {
     return p->pool->gateway;
@@ -112,6 +116,14 @@ static void split_lines(struct log_pipe *p)
     }
 }
 
+static void on_pause_over(struct loop_timer *t)
+{
+    struct log_pipe *p = container_of(t, struct log_pipe, pause);
+
+    if (p->io.ready & EPOLLIN)
+        log_pipe_drain(p);
+}
+
 void log_pipe_drain(struct log_pipe *p)
 {
     size_t taken = 0;
@@ -140,7 +152,9 @@ void log_pipe_drain(struct log_pipe *p)
     }
     if (buf_len(&p->line) == 0)
         buf_deinit(&p->line);
-    if (taken >= READ_MAX)
+    if (taken > 0 && p->worker && p->worker->log_dropped > 0)
+        (void)loop_timer_after(gateway_of(p)->loop, &p->pause, FLOOD_PAUSE_NS, on_pause_over);
+    else if (taken >= READ_MAX)
         loop_io_again(&p->io);
 }
 
@@ -151,7 +165,7 @@ static void on_pipe_ready(struct loop_io *io)
     /* The usual end of a worker that printed nothing needs no read to be known. */
     if ((io->ready & (EPOLLIN | EPOLLHUP)) == EPOLLHUP)
         log_pipe_close(p);
-    else
+    else if (!loop_timer_is_armed(&p->pause))
         log_pipe_drain(p);
 }
 
@@ -179,6 +193,7 @@ void log_pipe_close(struct log_pipe *p)
     if (buf_len(&p->line) > 0)
         take_line(p, buf_slice(&p->line), true); /* whether it was to go on, nobody knows */
     buf_deinit(&p->line);
+    loop_timer_cancel(&p->pause);
     if (p->worker)
         loop_io_remove_closing(&p->io);
     else

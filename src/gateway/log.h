@@ -10,8 +10,9 @@ struct log_pipe {
     enum log_stream stream;
     int fd;
     struct loop_io io;
-    struct buf line; /* an incomplete one */
-    bool goes_on; /* a piece of the line that is being read has been told */
+    struct loop_timer pause; /* of one that is not kept any more */
+    struct buf line;         /* an incomplete one */
+    bool goes_on;            /* a piece of the line that is being read has been told */
     bool in_stack;
 };
 

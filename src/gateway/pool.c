@@ -26,15 +26,20 @@
 #define RATE_TAU_SECONDS    0.5
 #define START_SECONDS_GUESS 0.002 /* before the first worker has been seen */
 #define STANDBY_MARGIN      2.0   /* standbys per arrival expected while one is made */
-#define DEAD_ZYGOTES_MAX    3     /* in a row, before one of them has answered a request */
-#define UNUSED_DEATHS_MAX   3     /* standbys that died before a request, in a row */
-#define CPU_IDLE_MIN        0.10  /* share of the machine's time */
-#define CPU_MAX_AGE_NS      (100 * NS_PER_MS)
-#define REFILL_DELAY_NS     (2 * NS_PER_MS) /* or when a worker has ended, if that is sooner */
-#define REFILL_PAUSE_NS     (1 * NS_PER_S)
-#define LOAD_RETRY_NS       (1 * NS_PER_S) /* a failed load answers requests for this long */
-#define ERRNO_MAX           4096           /* as in the kernel */
-#define REFILL_BATCH        4 /* forks put into the zygote's queue at once, before requests */
+/* Zygotes that died in a row, before one of them had answered a request: what it weighs that they
+ * died of, and how much is too much. */
+#define DEAD_ZYGOTES_MAX  12
+#define DEAD_BY_ITSELF    4
+#define DEAD_SOMEHOW      2 /* killed, as a rule: nobody closes its channel otherwise */
+#define DEAD_BY_KILL      1
+#define UNUSED_DEATHS_MAX 3    /* standbys that died before a request, in a row */
+#define CPU_IDLE_MIN      0.10 /* share of the machine's time */
+#define CPU_MAX_AGE_NS    (100 * NS_PER_MS)
+#define REFILL_DELAY_NS   (2 * NS_PER_MS) /* or when a worker has ended, if that is sooner */
+#define REFILL_PAUSE_NS   (1 * NS_PER_S)
+#define LOAD_RETRY_NS     (1 * NS_PER_S) /* a failed load answers requests for this long */
+#define ERRNO_MAX         4096           /* as in the kernel */
+#define REFILL_BATCH      4 /* forks put into the zygote's queue at once, before requests */
 
 static const struct sm_state pool_states[_POOL_STATE_MAX] = {
     [POOL_COLD] = {"cold", SM_TO(POOL_LOADING)},
@@ -279,20 +284,26 @@ static void release_zygote(struct pool *p)
 }
 
 /* Who waits gets a new zygote, unless they die as fast as they are made. */
-static void start_over(struct pool *p)
+static void start_over(struct pool *p, unsigned weight)
 {
-    if (++p->n_dead_zygotes < DEAD_ZYGOTES_MAX)
+    p->n_dead_zygotes += weight;
+    if (p->n_dead_zygotes < DEAD_ZYGOTES_MAX)
         pool_dispatch(p);
     else
         on_refused(p, SLICE_LIT("the process that holds the function ends again and again before "
                                 "it has answered a request"));
 }
 
-void pool_drop_zygote(struct pool *p, const char *what)
+static void drop_zygote(struct pool *p, const char *what, unsigned weight)
 {
     log_warning("zygote.fault", "function=%s what=%s", p->function->name, what);
     release_zygote(p);
-    start_over(p);
+    start_over(p, weight);
+}
+
+void pool_drop_zygote(struct pool *p, const char *what)
+{
+    drop_zygote(p, what, DEAD_BY_ITSELF);
 }
 
 void pool_on_zygote_started(struct gateway *g, struct wire_message *m)
@@ -372,14 +383,15 @@ static void on_load_failed(struct pool *p, struct slice error)
 void pool_on_zygote_ended(struct pool *p, const struct wire_zygote_ended *ended)
 {
     /* Killed while it loaded: not for what the function did, so that another may have more luck. */
-    bool again = ended->loaded || (ended->killed && p->n_dead_zygotes + 1 < DEAD_ZYGOTES_MAX);
+    bool again =
+        ended->loaded || (ended->killed && p->n_dead_zygotes + DEAD_BY_KILL < DEAD_ZYGOTES_MAX);
 
     if (!again) {
         on_load_failed(p, ended->error);
         return;
     }
     enter_cold(p);
-    start_over(p);
+    start_over(p, ended->killed ? DEAD_BY_KILL : DEAD_BY_ITSELF);
 }
 
 /* What the supervisor or control says of a version that cannot be started. */
@@ -461,7 +473,7 @@ static void on_zygote_message(struct loop_io *io)
     if (r < 0)
         pool_drop_zygote(p, "sent what it may not");
     else if (r == WIRE_E_CLOSED && p->state == POOL_WARM)
-        pool_drop_zygote(p, "is gone"); /* of one that loads the supervisor knows why */
+        drop_zygote(p, "is gone", DEAD_SOMEHOW); /* of one that loads the supervisor knows why */
 }
 
 /* ---- idle ---- */

@@ -33,8 +33,8 @@ struct pool {
     struct loop_timer refill_soon;
     struct loop_timer refill_pause; /* then it looks again whether to make standbys */
     unsigned n_unused_deaths;
-    unsigned n_dead_zygotes;
-    uint64_t wanted_ns; /* when the zygote was asked for */
+    unsigned n_dead_zygotes; /* weighed */
+    uint64_t wanted_ns;      /* when the zygote was asked for */
     uint64_t last_used_ns;
     double rate; /* arrivals per second, decaying */
     uint64_t rate_at_ns;

@@ -22,7 +22,7 @@
 
 #define IN_BYTES_MAX (1024 * 1024)
 #define ROUND_BYTES  (256 * 1024)
-#define EOF_GRACE_NS (100 * NS_PER_MS)
+#define EOF_GRACE_NS (1 * NS_PER_S)  /* a group over its CPU quota dies slowly */
 #define END_TOLD_NS  (10 * NS_PER_S) /* by then the zygote has told of a worker's end */
 
 static const struct sm_state worker_states[_WORKER_STATE_MAX] = {

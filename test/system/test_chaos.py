@@ -16,7 +16,7 @@ from lib.process import wait_until
 from lib.workload import programs
 
 SECONDS = float(os.environ.get("MAYFLY_CHAOS") or 3)
-LONG = "MAYFLY_CHAOS" in os.environ
+LONG = bool(os.environ.get("MAYFLY_CHAOS"))
 CLIENTS = 12
 NEWS = 0.05  # seconds, until the others know that one is dead
 EARLY = 0.15  # seconds; a worker that is at it for no longer has its answer still to give

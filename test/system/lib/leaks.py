@@ -3,11 +3,13 @@ is there after a storm and was not there before it has leaked."""
 import collections
 import os
 import pathlib
+import re
 
 from . import process
 from .process import wait_until
 from .workload import count_fds
 
+SLOT = re.compile(r"/s\d+(/|$)")
 FDS_OF_A_STANDBY = 4  # in the gateway: a socket, two pipes, a pidfd
 NAMESPACES = ("pid", "mnt", "user", "ipc", "net", "uts", "cgroup")
 
@@ -26,7 +28,8 @@ def mounts(pid):
 
 
 def cgroups(daemon):
-    """Control groups that carry the daemon's name or one of its processes."""
+    """Control groups that carry the daemon's name or one of its processes; but for the slots of workers, of
+    which as many are kept as were ever needed at once."""
     found = set()
     for pid in (daemon.pid, *process.tree(daemon.pid)):
         for line in lines(f"/proc/{pid}/cgroup"):
@@ -34,7 +37,7 @@ def cgroups(daemon):
     for root in {line.split()[4] for line in lines("/proc/self/mountinfo") if " - cgroup" in line}:
         for folder, names, _ in os.walk(root):
             found |= {os.path.join(folder, n) for n in names if "mayfly" in folder + n and str(daemon.pid) in folder + n}
-    return found
+    return {name for name in found if not SLOT.search(name)}
 
 
 def namespaces(pids):
