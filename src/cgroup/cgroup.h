@@ -185,7 +185,8 @@ struct cgroup_slot_report {
 int cgroup_slot_join(int slots_fd, bool v2, unsigned slot);
 
 /* What became of the worker that was in it, and makes it ready for the next. *seen is the caller's
- * memory of the slot's count of kills, 0 at first. Returns 0 or -errno.
- * Context: the zygote, when nobody is in the slot any more; async-signal-safe. */
+ * memory of the slot's count of kills, 0 at first. Returns 0 or -errno; *ret is complete even if
+ * only the reset failed. Context: the zygote, when nobody is in the slot any more;
+ * async-signal-safe. */
 int cgroup_slot_end(int slots_fd, bool v2, unsigned slot, uint64_t *seen,
                     struct cgroup_slot_report *ret);

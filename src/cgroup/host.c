@@ -25,9 +25,10 @@
 #define LEAF          "daemon"
 #define MOUNTINFO_MAX (1024 * 1024)
 #define MAKE_TRIES    3
-#define DEPTH_MAX     4       /* of groups below ours */
-#define RT_RUNTIME_US "20000" /* of a second, for threads of real-time priority: see enter_leaf()  \
-                               */
+#define DEPTH_MAX     4 /* of groups below ours */
+#define RT_RUNTIME_US                                                                              \
+    "20000" /* of a second, for threads of real-time priority: see enter_leaf()                    \
+             */
 #define DAEMON_WEIGHT                                                                              \
     1000 /* ten times a version's: who hands out work is not kept waiting by it                    \
           */

@@ -44,11 +44,12 @@ int cgroup_slot_end(int slots_fd, bool v2, unsigned slot, uint64_t *seen,
     if (!v2 || report.out_of_memory)
         r = read_number(slots_fd, slot, v2 ? "memory.peak" : "memory.max_usage_in_bytes", NULL,
                         &report.peak_bytes);
-    if (r == 0 && !v2) {
+    if (r < 0)
+        return r;
+    if (!v2) {
         (void)snprintf(path, sizeof(path), "s%u/memory.max_usage_in_bytes", slot);
         r = cgroup_file_write(slots_fd, path, "0");
     }
-    if (r == 0)
-        *ret = report;
+    *ret = report;
     return r;
 }

@@ -547,6 +547,17 @@ static struct cgroup group_with_slots(unsigned n, int *ret_fd)
     return g;
 }
 
+/* As the zygote does it, with its rights. */
+static int end_of_slot(int fd, unsigned slot, uint64_t *seen, struct cgroup_slot_report *ret)
+{
+    int r;
+
+    assert_int_equal(seteuid(OTHER_UID), 0);
+    r = cgroup_slot_end(fd, host.backend == CGROUP_V2, slot, seen, ret);
+    assert_int_equal(seteuid(0), 0);
+    return r;
+}
+
 static void a_worker_that_eats_too_much_ends_alone_and_its_slot_tells(void **state)
 {
     struct cgroup_slot_report report;
@@ -556,7 +567,7 @@ static void a_worker_that_eats_too_much_ends_alone_and_its_slot_tells(void **sta
     struct pidref child, other;
     struct cgroup g;
 
-    SKIP_WITHOUT(has(CGROUP_MEMORY), "no memory controller");
+    SKIP_WITHOUT(has(CGROUP_MEMORY) && geteuid() == 0, "no memory controller, or not root");
     g = group_with_slots(2, &in.fd);
     other = run_in(&g, sleep_for_ever, NULL);
     for (int round = 0; round < 3; round++) {
@@ -564,7 +575,7 @@ static void a_worker_that_eats_too_much_ends_alone_and_its_slot_tells(void **sta
         in.eat = 16 * MIB;
         child = run_in(&g, work_in_slot, &in);
         assert_int_equal(wait_for(&child), 7 << 8);
-        assert_int_equal(cgroup_slot_end(in.fd, v2, 0, &seen[0], &report), 0);
+        assert_int_equal(end_of_slot(in.fd, 0, &seen[0], &report), 0);
         assert_false(report.out_of_memory);
         if (!v2)
             assert_in_range(report.peak_bytes, 15 * MIB, 24 * MIB);
@@ -572,12 +583,12 @@ static void a_worker_that_eats_too_much_ends_alone_and_its_slot_tells(void **sta
         in.eat = 64 * MIB;
         child = run_in(&g, work_in_slot, &in);
         assert_int_equal(wait_for(&child), SIGKILL);
-        assert_int_equal(cgroup_slot_end(in.fd, v2, 1, &seen[1], &report), 0);
+        assert_int_equal(end_of_slot(in.fd, 1, &seen[1], &report), 0);
         assert_true(report.out_of_memory);
         assert_in_range(report.peak_bytes, 30 * MIB, 32 * MIB);
         assert_int_equal(pidref_kill(&other, 0), 0);
     }
-    assert_int_equal(cgroup_slot_end(in.fd, v2, 2, &seen[0], &report), -ENOENT);
+    assert_int_equal(end_of_slot(in.fd, 2, &seen[0], &report), -ENOENT);
     assert_int_equal(pidref_kill(&other, SIGKILL), 0);
     assert_int_equal(wait_for(&other), SIGKILL);
     fd_close(in.fd);
