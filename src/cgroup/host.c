@@ -120,6 +120,16 @@ struct sweep {
     unsigned n_left;
 };
 
+/* "mayfly-PID-NONCE" and nothing else: a group of any other name is somebody's. */
+static bool is_ours(const char *name)
+{
+    unsigned pid, nonce;
+    int end = 0;
+
+    return sscanf(name, PREFIX "%u-%8x%n", &pid, &nonce, &end) == 2 && name[end] == '\0' &&
+           strlen(strrchr(name, '-')) == 9;
+}
+
 /* A child that has not come to its exec yet may hold the lock a little longer than its daemon. */
 static bool is_alive(const char *name)
 {
@@ -138,7 +148,7 @@ static void sweep_group(void *ctx, int dir, const char *name)
     struct removal removal = {0};
     _cleanup_close_ int fd = -1;
 
-    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || strcmp(name, sweep->host->name) == 0)
+    if (!is_ours(name) || strcmp(name, sweep->host->name) == 0)
         return;
     fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
