@@ -163,9 +163,26 @@ static int map_zygote(const struct sandbox_plan *p, const struct pidref *zygote)
                     ids ? p->ids_first : p->gid, ids ? SANDBOX_UIDS : 1, ids);
 }
 
+/* A zygote raises its rank for the OOM killer while it forks, so that its workers inherit it: for
+ * that it keeps this one file open, through init's /proc, since its own is read-only. Without it a
+ * worker has the zygote's rank, which is no reason not to start. */
+static void keep_oom_score(int proc_fd)
+{
+    int fd = openat(proc_fd, "self/oom_score_adj", O_RDWR | O_CLOEXEC);
+
+    fd_close(proc_fd);
+    if (fd >= 0 && fd != SANDBOX_FD_OOM)
+        (void)dup2(fd, SANDBOX_FD_OOM);
+    else if (fd >= 0)
+        (void)fd_set_cloexec(fd, false);
+    if (fd != SANDBOX_FD_OOM)
+        fd_close(fd);
+}
+
 /* Returns 0 in the zygote; init stays behind. */
 static int clone_zygote(const struct sandbox_plan *p, int init_fd, struct error *err)
 {
+    int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct pidref zygote = PIDREF_NULL;
     int go[2], r;
     char byte;
@@ -185,6 +202,7 @@ static int clone_zygote(const struct sandbox_plan *p, int init_fd, struct error 
     if (read(go[0], &byte, 1) != 1)
         _exit(EXIT_FAILURE); /* init has said why */
     fd_close(go[0]);
+    keep_oom_score(proc_fd);
     return 0;
 }
 

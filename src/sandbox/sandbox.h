@@ -120,6 +120,9 @@ struct sandbox_request {
     uint32_t index; /* of the version among those that live: picks its range of ids */
 };
 
+/* Comes open into the zygote: its own oom_score_adj. */
+#define SANDBOX_FD_OOM 7
+
 #define SANDBOX_VERSIONS_MAX 4096
 #define SANDBOX_OOM_SCORE    500 /* of init and zygote; workers have 1000 */
 

@@ -132,17 +132,18 @@ int group_make(struct zygote *z, const struct function *f, uid_t zygote_uid)
 int group_send_slots(struct zygote *z)
 {
     struct wire_message m = {.type = WIRE_CGROUP, .n_fds = 1};
-    int r =
-        cgroup_slots_grow(&z->group, MIN(SLOTS_AT_FIRST, z->slots_max), z->memory_bytes, z->uid);
+    int r;
 
+    if (z->uid == geteuid())
+        return 0; /* whose user id is ours could set its own limits with them */
+    r = cgroup_slots_grow(&z->group, MIN(SLOTS_AT_FIRST, z->slots_max), z->memory_bytes, z->uid);
     if (r == -EOPNOTSUPP)
         return 0; /* workers stay in the version's group, or in none */
     if (r == 0)
         r = m.fds[0] = cgroup_slots_open(&z->group);
     if (r < 0) {
-        /* A user who is not root may have groups, but no mount of his own to hand out. */
-        log_debug("cgroup.slots", "function=%s error=%s", z->function, strerrordesc_np(-r));
-        return r == -EPERM ? 0 : r;
+        log_warning("cgroup.slots", "function=%s error=%s", z->function, strerrordesc_np(-r));
+        return r;
     }
     m.cgroup.v2 = z->supervisor->cgroups.backend == CGROUP_V2;
     m.cgroup.slots = z->group.n_slots;
@@ -152,8 +153,11 @@ int group_send_slots(struct zygote *z)
 void group_more_slots(struct zygote *z, uint32_t n)
 {
     struct wire_message m = {.type = WIRE_SLOTS};
-    int r = cgroup_slots_grow(&z->group, MIN(n, z->slots_max), z->memory_bytes, z->uid);
+    int r;
 
+    if (z->group.n_slots == 0)
+        return; /* it was never given any */
+    r = cgroup_slots_grow(&z->group, MIN(n, z->slots_max), z->memory_bytes, z->uid);
     if (r < 0)
         log_warning("cgroup.slots", "function=%s error=%s", z->function, strerrordesc_np(-r));
     m.slots.slots = z->group.n_slots;

@@ -26,13 +26,19 @@ int zygote_fd_place(int fd_consume, int number)
     return 0;
 }
 
-/* Written to as long as the zygote lives; to be opened while it is its own master. */
+/* The file comes open into a sandbox; without one, /proc is the host's. */
 void slots_init(struct worker_slots *s)
 {
-    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, s->oom_score, sizeof(s->oom_score));
+    ssize_t n = pread(ZYGOTE_FD_OOM, s->oom_score, sizeof(s->oom_score), 0);
 
-    s->oom_len = n > 0 && zygote_fd_place(fd, ZYGOTE_FD_OOM) == 0 ? (size_t)n : 0;
+    if (n < 0) {
+        int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+
+        n = fd < 0 ? -1 : read(fd, s->oom_score, sizeof(s->oom_score));
+        if (fd >= 0 && zygote_fd_place(fd, ZYGOTE_FD_OOM) < 0)
+            n = -1;
+    }
+    s->oom_len = n > 0 && fd_set_cloexec(ZYGOTE_FD_OOM, true) == 0 ? (size_t)n : 0;
 }
 
 int slots_take(struct worker_slots *s, struct wire_message *m)

@@ -17,7 +17,7 @@
 #define ZYGOTE_FD_CONTROL 4 /* channel to the supervisor */
 #define ZYGOTE_FD_GATEWAY 5 /* channel to the gateway */
 #define ZYGOTE_FD_SLOTS   6 /* where its workers' control groups are, or /dev/null */
-#define ZYGOTE_FD_OOM     7 /* its own oom_score_adj, or /dev/null */
+#define ZYGOTE_FD_OOM     7 /* SANDBOX_FD_OOM: its own oom_score_adj, or /dev/null */
 #define ZYGOTE_FD_LAST                                                                             \
     14 /* 8 to here are the zygote's own, too; a worker has none of 4 to here                      \
         */

@@ -143,6 +143,9 @@ def zygotes(daemon):
 def eater(mayfly):
     daemon = mayfly(project())
     needs(daemon, *MEMORY_FILES)
+    assert daemon.get("/python").status == 200
+    if not any(os.path.isdir(group + "/s0") for group in groups_of(daemon)):
+        pytest.skip("no slots: functions have the daemon's user id")
     return daemon
 
 
@@ -348,7 +351,7 @@ def test_the_group_goes_with_its_zygote(mayfly):
     assert daemon.get("/other").text == "1"
     first = groups_of(daemon)
     assert len(first) == trees
-    (daemon.project / "other.py").write_text("def handler(event, context): return {'statusCode': 200, 'body': '2'}")
+    (daemon.project / "other.py").write_text("def handler(event, context): return {'statusCode': 200, 'body': '2', 'headers': {}}")
     os.kill(daemon.pid, signal.SIGHUP)
     wait_until(lambda: daemon.get("/other").text == "2", "the new version")
     wait_until(lambda: not set(first) & set(groups_of(daemon)), "a reload")
