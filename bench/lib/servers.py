@@ -105,7 +105,7 @@ SERVERS = {server.name: server for server in (
     Server("mayfly", MAYFLY, programs=("{mayfly}",), is_mayfly=True),
     # What the sandbox costs: without it, and with the one that a plain user's daemon has.
     Server("mayfly-off", (*MAYFLY, "--allow-degraded"), programs=("{mayfly}",), is_mayfly=True,
-           env={"MAYFLY_SANDBOX": "degraded"}),
+           env={"MAYFLY_SANDBOX": "degraded", "MAYFLY_CGROUPS": "none"}),
     Server("mayfly-user", (*AS_PLAIN_USER, *MAYFLY), programs=("{mayfly}", "setpriv"),
            is_mayfly=True, plain=True),
     Server("gunicorn",
