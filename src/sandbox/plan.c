@@ -190,7 +190,9 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
         .zygote_capabilities = profiles[rq->profile].capabilities,
         .tmp_bytes = l ? l->tmp_bytes : 0,
         .tmp_inodes = l ? l->tmp_inodes : 0,
-        .core_bytes_max = 0,
+        /* Too small for a file, and the one number at which the kernel starts no program that
+         * collects dumps (core_pattern "|..."), which it does at 0. */
+        .core_bytes_max = 1,
         .memlock_bytes_max = 64 * 1024,
         .file_bytes_max = l ? l->file_size : 0,
         .files_max = l ? l->files : 0,

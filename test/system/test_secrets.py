@@ -338,7 +338,8 @@ def test_no_core_is_written(mayfly):
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
     assert daemon.get("/api/crash").status == 502
-    assert re.search(r"^Max core file size +0 +0 ", daemon.get("/api/limit").text, re.M)
+    # 1: too small for a file, and the number at which the kernel starts no collector of dumps.
+    assert re.search(r"^Max core file size +[01] +[01] ", daemon.get("/api/limit").text, re.M)
     assert files_with(daemon.folder, canary("s").encode()) == []
     assert not [p for p in daemon.project.rglob("core*") if p.is_file()]
 
