@@ -139,7 +139,7 @@ static unsigned plant_all(const char *word)
 
     (void)snprintf(a_global, sizeof(a_global), "%s", word);
     on_the_heap = strdup(word);
-    (void)setenv("BATTERY", word, 1);
+    (void)setenv("BATTERY_LEFT", word, 1);
     (void)umask(0);
     (void)chdir("/tmp");
     (void)signal(SIGUSR1, SIG_IGN);
@@ -202,7 +202,7 @@ static bool is_key_there(const char *word)
 
 static bool is_in_memory(const char *word)
 {
-    return a_global[0] != '\0' || on_the_heap || getenv("BATTERY");
+    return a_global[0] != '\0' || on_the_heap || getenv("BATTERY_LEFT");
 }
 
 static bool is_process_there(const char *word)

@@ -1,6 +1,7 @@
 """The battery (test/battery): forbidden acts, tried by a function inside the sandbox. All must be
 denied there, other functions must notice nothing, and the next request must find nothing. The same
 acts by a program outside show that they are possible at all."""
+import copy
 import json
 import os
 import pathlib
@@ -45,15 +46,37 @@ PROJECT = {
 NEIGHBOUR_SAYS = "19 a-secret-of-its-own a-secret-of-its-own"
 
 
-def project():
+# What code can do while it is loaded, in the zygote, which makes workers: processes and mounts in
+# namespaces of its own, ids of its own range; it knows its channels, and is believed nothing on them.
+BY_THE_ZYGOTE = {"clone-processes", "clone-mounts", "mount-tmpfs", "mount-devpts", "kill-all",
+                 "other-descriptors", "talk-on-channels"}
+BY_THE_ZYGOTE_OF = {
+    "root": {"setuid", "setgid", "setgroups", "setfsuid", "capset", "ambient"},
+    "user": {"prlimit-others", "schedule-others"},  # init is of the same user
+}
+
+
+def project(**environment):
     sources = {f"battery/{path.name}": path.read_text() for path in BATTERY.iterdir()
                if path.name != "standalone.c"}
-    return {**PROJECT, **sources}
+    config = copy.deepcopy(PROJECT)
+    config["mayfly.json"]["functions"]["battery"]["env"] = environment
+    return {**config, **sources}
 
 
 @pytest.fixture(params=PROFILES)
-def daemon(request, mayfly):
-    daemon = mayfly(project(), env=request.param)
+def start(request, mayfly):
+    """start(NAME=value): a daemon with the battery, which has that in its environment."""
+    return lambda **environment: start_with(mayfly, request.param, environment)
+
+
+@pytest.fixture
+def daemon(start):
+    return start()
+
+
+def start_with(mayfly, profile, environment):
+    daemon = mayfly(project(**environment), env=profile)
     said = wait_until(lambda: re.search(r"sandbox=(\S+)( missing=(\S+))?", daemon.log), "the log names the sandbox")
     if said[1] == "degraded":
         pytest.skip("no namespaces for this user: there is no sandbox to be tested")
@@ -129,6 +152,18 @@ def test_no_forbidden_act_succeeds_and_the_neighbour_notices_nothing(daemon, abs
     everything_is_denied(json.loads(answer.text))
     assert neighbour.wrong == [] and neighbour.n > 0
     assert zygote_pid(daemon, "neighbour") == before
+
+
+def test_while_it_is_loaded_code_has_the_rights_of_a_zygote_and_no_others(start, abstract_socket):
+    daemon = start(BATTERY="load", ABSTRACT_SOCKET=abstract_socket)
+    answer = daemon.get("/battery?loading=1")
+    assert answer.status == 200, answer.text
+    acts = [act for act in json.loads(answer.text) if act["wanted"] == "denied"]
+    assert len(acts) >= ACTS_LEAST
+    done = {act["name"] for act in acts if not act["forbidden"]}
+    assert done - BY_THE_ZYGOTE - BY_THE_ZYGOTE_OF[daemon.profile] == set()
+    # And what it has done to its mounts is not what workers see.
+    everything_is_denied(json.loads(daemon.get("/battery").text))
 
 
 @pytest.mark.core
