@@ -175,18 +175,16 @@ int cgroup_slots_open(const struct cgroup *g);
 /* ---- slots as the zygote and its workers see them (slot.c) ---- */
 
 struct cgroup_slot_report {
-    bool out_of_memory; /* the kernel ended a process in it */
-    uint64_t
-        peak_bytes; /* the most that was charged at once, cached files included; 0: not known */
+    bool out_of_memory;  /* the kernel ended a process in it */
+    uint64_t peak_bytes; /* then, the most that was charged at once, cached files included */
 };
 
 /* Puts the calling thread into the slot. Returns 0 or -errno.
  * Context: a process with one thread, the owner's uid; async-signal-safe. */
 int cgroup_slot_join(int slots_fd, bool v2, unsigned slot);
 
-/* What became of the worker that was in it, and makes it ready for the next. *seen is the caller's
- * memory of the slot's count of kills, 0 at first. Returns 0 or -errno; *ret is complete even if
- * only the reset failed. Context: the zygote, when nobody is in the slot any more;
- * async-signal-safe. */
+/* What became of the worker that was in it. *seen is the caller's memory of the slot's count of
+ * kills, 0 at first. Returns 0 or -errno.
+ * Context: the zygote, when nobody is in the slot any more; async-signal-safe. */
 int cgroup_slot_end(int slots_fd, bool v2, unsigned slot, uint64_t *seen,
                     struct cgroup_slot_report *ret);

@@ -346,22 +346,14 @@ int cgroup_open_unified(const struct cgroup *g)
 
 /* ---- slots ---- */
 
-static int hand_over(const struct cgroup_tree *t, const char *dir, const char *file, uid_t owner)
+static int hand_over(const struct cgroup_tree *t, const char *dir, uid_t owner)
 {
     char path[2 * CGROUP_PATH_MAX];
 
     if (owner == geteuid())
         return 0;
-    (void)snprintf(path, sizeof(path), "%s/%s", dir, file);
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, t->v2 ? "cgroup.procs" : "tasks");
     return fchownat(t->base_fd, path, owner, (gid_t)-1, 0) < 0 ? -errno : 0;
-}
-
-/* The file to join by, and in v1 the peak, which is set back between two workers. */
-static int hand_over_slot(const struct cgroup_tree *t, const char *dir, uid_t owner)
-{
-    int r = hand_over(t, dir, t->v2 ? "cgroup.procs" : "tasks", owner);
-
-    return r == 0 && !t->v2 ? hand_over(t, dir, "memory.max_usage_in_bytes", owner) : r;
 }
 
 int cgroup_slots_grow(struct cgroup *g, unsigned n, uint64_t memory_bytes, uid_t owner)
@@ -373,8 +365,7 @@ int cgroup_slots_grow(struct cgroup *g, unsigned n, uint64_t memory_bytes, uid_t
     if (!t)
         return -EOPNOTSUPP;
     if (t->v2 && g->n_slots == 0)
-        r = hand_over(t, g->name, "cgroup.procs",
-                      owner); /* who moves needs the group above both, too */
+        r = hand_over(t, g->name, owner); /* who moves needs the group above both, too */
     while (r == 0 && g->n_slots < MIN(n, CGROUP_SLOTS_MAX)) {
         (void)snprintf(path, sizeof(path), "%s/s%u", g->name, g->n_slots);
         r = cgroup_file_mkdir(t->base_fd, path);
@@ -383,7 +374,7 @@ int cgroup_slots_grow(struct cgroup *g, unsigned n, uint64_t memory_bytes, uid_t
         g->n_slots++; /* from here on cgroup_remove() knows it */
         r = set_memory(t, path, memory_bytes);
         if (r == 0)
-            r = hand_over_slot(t, path, owner);
+            r = hand_over(t, path, owner);
         if (r < 0) {
             (void)remove_at(t, path);
             g->n_slots--;

@@ -338,6 +338,9 @@ static void open_tree_at(struct cgroups *h, const struct cgroup_mount *m)
         open_v2(t, h->parts);
     else if (t->parts & 1u << CGROUP_CPU)
         (void)enter_leaf(t);
+    /* Where single processes compete with whole groups, ours is many. */
+    if (!t->v2 && (t->parts & 1u << CGROUP_CPU))
+        (void)cgroup_set_weight(t, ".", DAEMON_WEIGHT);
     if (t->in_leaf && (t->parts & 1u << CGROUP_CPU))
         (void)cgroup_set_weight(t, LEAF, DAEMON_WEIGHT);
     h->parts |= t->parts;

@@ -30,7 +30,6 @@ int cgroup_slot_end(int slots_fd, bool v2, unsigned slot, uint64_t *seen,
                     struct cgroup_slot_report *ret)
 {
     struct cgroup_slot_report report = {0};
-    char path[CGROUP_PATH_MAX];
     uint64_t kills;
     int r;
 
@@ -40,16 +39,12 @@ int cgroup_slot_end(int slots_fd, bool v2, unsigned slot, uint64_t *seen,
         return r;
     report.out_of_memory = kills > *seen;
     *seen = kills;
-    /* v2's peak is that of all workers so far: right only for one that reached the limit. */
-    if (!v2 || report.out_of_memory)
+    /* The peak is that of all workers so far: right for one that reached the limit, and to read and
+     * reset it for each would cost as much as the rest of this. */
+    if (report.out_of_memory)
         r = read_number(slots_fd, slot, v2 ? "memory.peak" : "memory.max_usage_in_bytes", NULL,
                         &report.peak_bytes);
-    if (r < 0)
-        return r;
-    if (!v2) {
-        (void)snprintf(path, sizeof(path), "s%u/memory.max_usage_in_bytes", slot);
-        r = cgroup_file_write(slots_fd, path, "0");
-    }
-    *ret = report;
+    if (r == 0)
+        *ret = report;
     return r;
 }
