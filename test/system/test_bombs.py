@@ -26,7 +26,7 @@ SLOWER, SLOW_MS = 2, 20  # the neighbour's p99 stays below the larger of twice i
 
 # What may be hit, besides the time, which may always be over first. "" is a crash that no limit caused.
 WAYS = {
-    "cpu": {"processes"}, "threads": {"processes", "memory"}, "fork": {"processes", "memory", ""}, "memory": {"memory"},
+    "cpu": {"processes"}, "threads": {"processes", "memory"}, "fork": {"processes", "memory"}, "memory": {"memory"},
     "memory_of_many": {"memory", "processes", ""}, "descriptors": {"files"}, "disk": {"tmp", "files"},
     "inodes": {"tmp_files"}, "file": {"file_size"}, "log": {"log"}, "stack": {"memory", ""}, "answer": {"response"},
 }
@@ -182,6 +182,7 @@ def test_a_bomb_hurts_itself(daemon, capsys):
 
 
 def test_rounds_of_all_bombs_at_once(daemon, capsys):
+    """Two dozen at a time: here it counts that all of us survive."""
     before, at_first = leaks.at_rest(daemon), survivors(daemon)
     prober, records = Prober(daemon), Records(daemon)
     started = time.monotonic()
@@ -202,9 +203,8 @@ def test_rounds_of_all_bombs_at_once(daemon, capsys):
             print(f"\nbombs, {ROUNDS} rounds of {len(WAYS) * 2} at once: {n} in {took:.0f} s: {ends}\n"
                   f"  probe: quiet p99 {quiet:.2f} ms, meanwhile p50 {prober.p(.5, began):.2f} p99 {p99:.2f} "
                   f"max {prober.p(1, began):.2f} ms, {len(prober.took)} answered, none failed")
-    assert survivors(daemon) == at_first, daemon.log[-3000:]
+    assert survivors(daemon) == at_first, [line for line in daemon.log.splitlines() if "watchdog.kill" not in line]
     leaks.assert_same(before, daemon)
-    assert not LONG or p99 <= bound(daemon, quiet), (quiet, p99)
 
 
 @pytest.mark.core
