@@ -10,7 +10,6 @@
 #include "extension.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio_ext.h>
 
 #define REHEARSALS 24

@@ -113,7 +113,7 @@ static int ask(const char *path, struct buf *b)
     if (r == 0) {
         r = read_answer(out[0], b);
         if (r < 0)
-            (void)kill(-pid, SIGKILL); /* not reaped yet: the number is still its own */
+            (void)killpg(pid, SIGKILL); /* not reaped yet: the number is still its own */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
         }
         if (r == 0 && WIFSIGNALED(status))
