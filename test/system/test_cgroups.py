@@ -406,7 +406,7 @@ def test_a_user_without_groups_is_told_and_served(mayfly):
         pytest.skip("this user has groups of his own")
     assert daemon.log.count("cgroup.missing") == 1
     assert daemon.get("/python").status == 200
-    assert "cgroups" in daemon.cli("doctor", code=None).stdout
+    assert "cgroup-memory" in daemon.cli("doctor", code=None).stdout
 
 
 def test_v2_alone_kills_and_is_removed(mayfly):
