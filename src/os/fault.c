@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static struct {
@@ -49,15 +50,15 @@ bool os_fault_pending(enum os_call call)
     return faults.countdown[call] > 0;
 }
 
-/* By hand, since it must be safe in a signal handler and when malloc() fails. */
+/* Without stdio, since it must be safe in a signal handler and when malloc() fails. */
 static void tell(const char *name)
 {
-    char line[48] = "mayfly: fault: ";
-    size_t n = strlen(line), len = strlen(name);
+    static char start[] = "mayfly: fault: ", end[] = "\n";
+    const struct iovec parts[] = {{start, sizeof(start) - 1},
+                                  {(char *)(uintptr_t)name, strlen(name)},
+                                  {end, sizeof(end) - 1}};
 
-    memcpy(line + n, name, len);
-    line[n + len] = '\n';
-    (void)!write(STDERR_FILENO, line, n + len + 1);
+    (void)!writev(STDERR_FILENO, parts, ARRAY_SIZE(parts));
 }
 
 int os_fault(enum os_call call)
