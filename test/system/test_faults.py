@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+import time
 
 import pytest
 
@@ -86,7 +87,9 @@ def test_sandbox_that_cannot_be_built_is_named(mayfly):
         if call.startswith("setid") and os.geteuid() != 0:
             continue  # who has one user id does not change it
         daemon = mayfly(work_project(work={}), env={"MAYFLY_FAULT_SANDBOX": f"{call}:{errno.EIO}"})
-        rest = leaks.at_rest(daemon)
+        assert daemon.get("/work").status == 500, call
+        rest = leaks.at_rest(daemon)  # with what is made once, for all zygotes
+        time.sleep(1)  # in which a load that failed is the answer
         with Connection(str(daemon.state / "mayfly.sock")) as connection:
             response = connection.request("POST", "/api/v1/functions/work/invoke", "{}")
         assert response.status == 500, (call, response)
