@@ -577,6 +577,7 @@ class Terminal:
     def __init__(self, state):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
             os.execv(MAYFLY, [str(MAYFLY), "secret", "set", "A", "--state", str(state)])
         self.shown = ""
 

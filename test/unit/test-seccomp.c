@@ -70,8 +70,10 @@ static void needs_no_new_privileges(void **state)
     pid_t pid;
     int status;
 
-    if (geteuid() == 0)
-        skip(); /* CAP_SYS_ADMIN does instead */
+    if (geteuid() == 0) { /* cmocka's skip() counts as a failure in TAP */
+        print_message("# skipped: CAP_SYS_ADMIN does instead\n");
+        return;
+    }
     pid = fork();
     if (pid == 0)
         _exit(-sandbox_seccomp_install());
@@ -261,7 +263,7 @@ static void other_architectures_kill(void **state)
 #else
 static void other_architectures_kill(void **state)
 {
-    skip(); /* 32-bit calls are made in other ways here */
+    print_message("# skipped: 32-bit calls are made in other ways here\n");
 }
 #endif
 
