@@ -35,6 +35,10 @@ static int data_of_this_process(uint64_t *ret)
     return pages > 0 ? 0 : -EBADMSG;
 }
 
+/* Where all workers have one uid the kernel counts their processes together: each may then have
+ * what this many may, so that one that keeps to its own limit is not refused for another's sake. */
+#define SHARERS_MIN 16
+
 static const char *const readable[] = {"/", NULL};
 
 /* Made once for all workers where they can be. Rules on paths name what is mounted when they are
@@ -156,10 +160,8 @@ static int step_limits(const struct entering *e)
     const struct sandbox_worker *w = &e->fork->worker;
     int r = 0;
 
-    /* Where all share one uid the kernel counts them together: each may then have what all may,
-     * so that one that keeps to its limit is never refused for another's sake. */
     if (w->processes > 0)
-        r = limit(RLIMIT_NPROC, w->processes * (w->slot_uid ? 1 : e->n_alive + 1));
+        r = limit(RLIMIT_NPROC, w->processes * (w->slot_uid ? 1 : MAX(e->n_alive, SHARERS_MIN)));
     if (r == 0 && e->fork->data_bytes > 0)
         r = limit(RLIMIT_DATA, e->fork->data_bytes);
     if (r == 0 && w->cpu_seconds > 0)
