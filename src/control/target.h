@@ -12,6 +12,7 @@ enum target_kind {
     TARGET_SHARED, /* a prebuilt shared object */
     TARGET_NODE,
     TARGET_EXEC,
+    _TARGET_MAX,
 };
 
 struct target_rule {
