@@ -109,6 +109,12 @@ int secrets_redact(struct slice text, struct buf *b);
  */
 int slots_join(const struct inheritance *inheritance);
 
+/* ---- sockets.c ---- */
+
+/* In the zygote, when the function is loaded: replaces what it has connected, or opened to listen,
+ * by sockets that are at their end, and tells the author. */
+void sockets_let_go(void);
+
 /* ---- fork.c, limits.c ---- */
 
 /* Whether not one process more may be started: tried out.

@@ -430,6 +430,7 @@ static int prepare(struct zygote *z)
     if (r < 0)
         return r;
     limits_remember(&z->sandbox->worker);
+    sockets_let_go();
     (void)madvise(z, sizeof(*z), MADV_DONTFORK);
     return 0;
 }
