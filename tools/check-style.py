@@ -42,7 +42,8 @@ FREE_TO_CALL = ("examples/", "test/", "bench/", "fuzz/")
 
 COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
-HEAD = re.compile(r"^[A-Za-z_][^;={}]*?\b(\w+)\([^;{}]*\)[^;{}=]*\{", re.M)
+BODY = re.compile(r"^\{", re.M)  # only a function's stands in the first column
+PARENTHESES = re.compile(r"\([^()]*\)")
 MARKER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -55,13 +56,23 @@ def line_of(text, at):
     return text.count("\n", 0, at) + 1
 
 
+def name_of(head):
+    """The last name before a list of parameters: macros with arguments may stand before it."""
+    before = None
+    while before != head:
+        before, head = head, PARENTHESES.sub("<>", head)
+    names = re.findall(r"(\w+)<>", head)
+    return names[-1] if names else "?"
+
+
 def function_lengths(code):
-    """Yields (name, line, lines) of each function; the closing brace stands in the first column."""
-    for match in HEAD.finditer(code):
+    """Yields (name, line, lines) of each function; both braces stand in the first column."""
+    for match in BODY.finditer(code):
         end = code.find("\n}", match.end())
         if end >= 0:
-            brace = line_of(code, match.end() - 1)
-            yield match[1], brace, line_of(code, end + 1) - brace - 1
+            head = max(code.rfind(mark, 0, match.start()) for mark in ";}")
+            brace = line_of(code, match.start())
+            yield name_of(code[head + 1:match.start()]), brace, line_of(code, end + 1) - brace - 1
 
 
 def complaints(path):

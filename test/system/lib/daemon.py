@@ -38,9 +38,14 @@ def write_project(folder, files):
             text = json.dumps(text, indent=2)
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text).lstrip("\n"))
+        # Whole or not at all: who loads it in between would find half a file.
+        half = path.with_name(path.name + "~")
+        half.write_text(textwrap.dedent(text).lstrip("\n"))
         if mode is not None:
-            path.chmod(mode)
+            half.chmod(mode)
+        elif path.exists():
+            half.chmod(path.stat().st_mode & 0o7777)
+        half.replace(path)
 
 
 class Daemon:
