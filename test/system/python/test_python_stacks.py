@@ -1,5 +1,6 @@
 """Where a request was when its time was up, and where it crashed."""
 import signal
+import time
 
 import pytest
 
