@@ -243,6 +243,26 @@ void zygote_fail_text(struct zygote *z, const char *type, const char *message, c
 
 /* ---- the loop ---- */
 
+struct clone_call {
+    const struct inheritance *in;
+    struct pidref *ret;
+};
+
+static int clone_worker(void *arg)
+{
+    const struct clone_call *call = arg;
+
+    return fork_worker(call->in, call->ret);
+}
+
+static int fork_by(const struct zygote_host *host, void *ctx, const struct inheritance *in,
+                   struct pidref *ret)
+{
+    struct clone_call call = {in, ret};
+
+    return host->fork ? host->fork(ctx, clone_worker, &call) : fork_worker(in, ret);
+}
+
 static void on_fork(struct zygote *z, struct wire_message *m, const struct zygote_host *host,
                     void *ctx)
 {
@@ -260,7 +280,7 @@ static void on_fork(struct zygote *z, struct wire_message *m, const struct zygot
 
     in.has_slot = slots_has(&z->slots, in.slot);
     slots_fork_begin(&z->slots);
-    r = z->children.n < CHILDREN_MAX ? fork_worker(&in, &child) : -EAGAIN;
+    r = z->children.n < CHILDREN_MAX ? fork_by(host, ctx, &in, &child) : -EAGAIN;
     if (r == 0)
         worker_run(host, ctx, isolation); /* in the worker: z is not there any more */
     slots_fork_end(&z->slots);

@@ -42,7 +42,7 @@ struct zygote_start {
     uint64_t memory_bytes;
 };
 
-/* What a runtime does in a new worker, in this order. All but serve may be NULL. */
+/* What a runtime does in a new worker, in this order (but for fork). All but serve may be NULL. */
 struct zygote_host {
     /* Learns of a variable that the worker's environment has got, in case that the runtime has an
      * idea of it of its own. */
@@ -53,6 +53,10 @@ struct zygote_host {
 
     /* Touches what a first request will touch, without side effects; then the worker waits. */
     void (*touch)(void *ctx, struct worker *w);
+
+    /* For an interpreter that must be forked in its own way: calls clone(arg) where that would call
+     * fork(), and returns what it returned: 0 in the worker, which has no blocked signal then. */
+    int (*fork)(void *ctx, int (*clone)(void *arg), void *arg);
 
     /* Answers the request that worker_head() describes. Returns 0, or a negative errno when it
      * cannot go on; an answer that is not complete then counts as a crash. Must have flushed
