@@ -181,8 +181,12 @@ const struct check doctor_checks[] = {
      "python3", "--version", 3, 8},
     {"node", "functions in JavaScript", "apt-get install nodejs (18 or newer)", check_program,
      "node", "--version", 18, 0},
-    {"perl", "functions in Perl, by exec", "apt-get install perl", check_program, "perl", "-v", 5,
-     0},
+    {"ruby", "functions in Ruby, if mayfly was built with it", "apt-get install ruby ruby-dev",
+     check_program, "ruby", "--version", 3, 0},
+    {"php", "functions in PHP, if mayfly was built with it",
+     "apt-get install php-cli php-dev libphp-embed", check_program, "php", "--version", 8, 0},
+    {"perl", "functions in Perl, if mayfly was built with it", "apt-get install perl libperl-dev",
+     check_program, "perl", "-v", 5, 10},
 };
 
 const size_t n_doctor_checks = ARRAY_SIZE(doctor_checks);

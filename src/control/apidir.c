@@ -116,7 +116,7 @@ static int api_file_make(const char *file, const struct target_rule *rule, char 
     ret->name = slice_dup(stem);
     if (!ret->target.file || !ret->name)
         return -ENOMEM;
-    if (!rule)
+    if (!rule || rule->whole)
         ret->handler = slice_dup(slice_str(file));
     else if (asprintf(&ret->handler, "%.*s.%s", SLICE_ARG(stem), ret->target.symbol) < 0)
         ret->handler = NULL;

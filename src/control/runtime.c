@@ -13,6 +13,9 @@
  */
 static const char *const python_env[] = {"PYTHONUTF8=1", "LD_BIND_NOW=1", NULL};
 
+/* The same for these. */
+static const char *const bind_now_env[] = {"LD_BIND_NOW=1", NULL};
+
 static const struct runtime_kind kinds[_TARGET_MAX] = {
     [TARGET_PYTHON] = {.prepare = runtime_python_prepare,
                        .digest = runtime_python_digest,
@@ -22,6 +25,9 @@ static const struct runtime_kind kinds[_TARGET_MAX] = {
                        .digest = runtime_source_digest},
     [TARGET_SHARED] = {.prepare = runtime_shared_prepare},
     [TARGET_NODE] = {.prepare = runtime_node_prepare},
+    [TARGET_RUBY] = {.prepare = runtime_ruby_prepare, .env = bind_now_env},
+    [TARGET_PHP] = {.prepare = runtime_php_prepare, .env = bind_now_env},
+    [TARGET_PERL] = {.prepare = runtime_perl_prepare, .env = bind_now_env},
     [TARGET_EXEC] = {.prepare = runtime_exec_prepare},
 };
 

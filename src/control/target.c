@@ -20,6 +20,12 @@ static const struct target_rule rules[] = {
     {".mjs", TARGET_NODE, RUNTIME_NODE, NULL, "default"},
     {".js", TARGET_NODE, RUNTIME_NODE, NULL, "default"},
     {".ts", TARGET_NODE, RUNTIME_NODE, NULL, "default"},
+    {".rb", TARGET_RUBY, RUNTIME_RUBY, entry_ruby, NULL},
+    {".ru", TARGET_RUBY, RUNTIME_RUBY, NULL, NULL, .whole = true},
+    {".php", TARGET_PHP, RUNTIME_PHP, NULL, NULL, .whole = true},
+    {".psgi", TARGET_PERL, RUNTIME_PERL, NULL, NULL, .whole = true},
+    {".pl", TARGET_PERL, RUNTIME_PERL, entry_perl, NULL},
+    {".pm", TARGET_PERL, RUNTIME_PERL, entry_perl, NULL},
 };
 
 void target_deinit(struct target *t)
@@ -107,6 +113,54 @@ static int file_missing(const char *dir, struct slice stem, int runtime, struct 
                      SLICE_ARG(stem), tried);
 }
 
+static bool has_ending(const char *file, const char *ending)
+{
+    size_t n = strlen(file), m = strlen(ending);
+
+    return n > m && strcmp(file + n - m, ending) == 0;
+}
+
+/* Ruby's "file.Class.method" and "file.Module::Class.method", as AWS Lambda writes them: the first
+ * dot behind which a file ends. Returns 1 if there is none. */
+static int ruby_method_find(const char *dir, const char *handler, struct target *ret)
+{
+    const struct target_rule *rule = rules;
+    const char *slash = strrchr(handler, '/'), *dot;
+
+    while (rule->kind != TARGET_RUBY)
+        rule++;
+    for (dot = strchr(slash ? slash : handler, '.'); dot; dot = strchr(dot + 1, '.')) {
+        _cleanup_free_ char *file = NULL, *path = NULL;
+
+        if (asprintf(&file, "%.*s.rb", (int)(dot - handler), handler) < 0)
+            return -ENOMEM;
+        path = path_join(dir, file);
+        if (!path)
+            return -ENOMEM;
+        if (dot[1] && strchr(dot + 1, '.') && path_is_file(path))
+            return target_fill(rule, take_ptr(file), dot + 1, ret);
+    }
+    return 1;
+}
+
+/* A rule by which the file itself is the function. Returns 1 if there is none. */
+static int whole_find(const char *dir, const char *handler, int runtime, struct target *ret)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+        _cleanup_free_ char *path = NULL;
+
+        if (!rules[i].whole || (runtime >= 0 && rules[i].runtime != (enum runtime)runtime) ||
+            !has_ending(handler, rules[i].ending))
+            continue;
+        path = path_join(dir, handler);
+        if (!path)
+            return -ENOMEM;
+        if (path_is_file(path))
+            return target_fill(&rules[i], slice_dup(slice_str(handler)), NULL, ret);
+    }
+    return 1;
+}
+
 static int source_find(const char *dir, struct slice stem, const char *symbol, int runtime,
                        struct target *ret, struct error *err)
 {
@@ -115,7 +169,7 @@ static int source_find(const char *dir, struct slice stem, const char *symbol, i
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         _cleanup_free_ char *path = NULL;
 
-        if (runtime >= 0 && rules[i].runtime != (enum runtime)runtime)
+        if (rules[i].whole || (runtime >= 0 && rules[i].runtime != (enum runtime)runtime))
             continue;
         if (asprintf(&path, "%s/%.*s%s", dir, SLICE_ARG(stem), rules[i].ending) < 0)
             return -ENOMEM;
@@ -150,6 +204,7 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
     const char *base = strrchr(handler, '/');
     const char *dot = strrchr(base ? base : handler, '.');
     _cleanup_free_ char *whole = path_join(dir, handler);
+    int r;
 
     if (!whole)
         return -ENOMEM;
@@ -161,6 +216,11 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
                          runtime_name((enum runtime)runtime));
     if (handler[0] == '/')
         return error_set(err, -EINVAL, "must be relative to the project's folder");
+    r = whole_find(dir, handler, runtime, ret);
+    if (r == 1 && (runtime < 0 || runtime == RUNTIME_RUBY))
+        r = ruby_method_find(dir, handler, ret);
+    if (r <= 0)
+        return r;
     if (!dot || dot == handler || dot[-1] == '/' || !dot[1])
         return error_set(err, -EINVAL,
                          "\"%s\" names no function; write path/to/file.name, the file without its "
@@ -191,13 +251,6 @@ static void source_read(const char *path, struct buf *b)
     }
 }
 
-static bool has_ending(const char *file, const char *ending)
-{
-    size_t n = strlen(file), m = strlen(ending);
-
-    return n > m && strcmp(file + n - m, ending) == 0;
-}
-
 const struct target_rule *target_rule_find(const char *dir, const char *file, char **ret_symbol)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
@@ -215,8 +268,8 @@ const struct target_rule *target_rule_find(const char *dir, const char *file, ch
             if (!rules[i].find(buf_slice(&source), &name))
                 return NULL;
         }
-        *ret_symbol = slice_dup(name);
-        return *ret_symbol ? &rules[i] : NULL;
+        *ret_symbol = rules[i].whole ? NULL : slice_dup(name);
+        return *ret_symbol || rules[i].whole ? &rules[i] : NULL;
     }
     return NULL;
 }

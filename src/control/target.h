@@ -11,6 +11,9 @@ enum target_kind {
     TARGET_SOURCE, /* a C file to be compiled */
     TARGET_SHARED, /* a prebuilt shared object */
     TARGET_NODE,
+    TARGET_RUBY,
+    TARGET_PHP,
+    TARGET_PERL,
     TARGET_EXEC,
     _TARGET_MAX,
 };
@@ -22,13 +25,14 @@ struct target_rule {
     /* Finds what a file below api/ offers; NULL: it offers `symbol`. */
     bool (*find)(struct slice source, struct slice *ret_name);
     const char *symbol;
+    bool whole; /* the file is the function, and the handler is its path: no name in it */
 };
 
 struct target {
     enum target_kind kind;
     enum runtime runtime;
     char *file; /* as the handler wrote it, with its ending: relative to the project or absolute */
-    char *symbol; /* NULL for exec */
+    char *symbol; /* NULL for exec, and where the file is the function */
 };
 
 void target_deinit(struct target *t);

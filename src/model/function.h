@@ -16,6 +16,9 @@ enum runtime {
     RUNTIME_EXEC,
     RUNTIME_PROVIDED,
     RUNTIME_WEB,
+    RUNTIME_RUBY,
+    RUNTIME_PHP,
+    RUNTIME_PERL,
     _RUNTIME_MAX,
 };
 
