@@ -105,7 +105,7 @@ static int file_missing(const char *dir, struct slice stem, int runtime, struct 
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         size_t len = strlen(tried);
 
-        if (runtime < 0 || rules[i].runtime == (enum runtime)runtime)
+        if (!rules[i].whole && (runtime < 0 || rules[i].runtime == (enum runtime)runtime))
             (void)snprintf(tried + len, sizeof(tried) - len, "%s%s", len > 0 ? ", " : "",
                            rules[i].ending);
     }
@@ -144,7 +144,8 @@ static int ruby_method_find(const char *dir, const char *handler, struct target 
 }
 
 /* A rule by which the file itself is the function. Returns 1 if there is none. */
-static int whole_find(const char *dir, const char *handler, int runtime, struct target *ret)
+static int whole_find(const char *dir, const char *handler, int runtime, struct target *ret,
+                      struct error *err)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         _cleanup_free_ char *path = NULL;
@@ -155,8 +156,9 @@ static int whole_find(const char *dir, const char *handler, int runtime, struct 
         path = path_join(dir, handler);
         if (!path)
             return -ENOMEM;
-        if (path_is_file(path))
-            return target_fill(&rules[i], slice_dup(slice_str(handler)), NULL, ret);
+        if (!path_is_file(path))
+            return error_set(err, -ENOENT, "there is no file %s", path);
+        return target_fill(&rules[i], slice_dup(slice_str(handler)), NULL, ret);
     }
     return 1;
 }
@@ -216,7 +218,7 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
                          runtime_name((enum runtime)runtime));
     if (handler[0] == '/')
         return error_set(err, -EINVAL, "must be relative to the project's folder");
-    r = whole_find(dir, handler, runtime, ret);
+    r = whole_find(dir, handler, runtime, ret, err);
     if (r == 1 && (runtime < 0 || runtime == RUNTIME_RUBY))
         r = ruby_method_find(dir, handler, ret);
     if (r <= 0)
