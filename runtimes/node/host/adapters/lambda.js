@@ -1,0 +1,104 @@
+'use strict';
+
+/* Lambda's contract: handler(event, context[, callback]), plain or async. */
+
+const { HostError, hasBody, readBody } = require('./common');
+const { Context, fromHttp, fromJson, isHttp } = require('./lambda-event');
+const { answer, answerJson } = require('./lambda-result');
+const { STREAMING } = require('./awslambda');
+
+const NO_BODY = Buffer.alloc(0);
+
+/* Calls back when nothing is left that the process could wait for, but for the request's own
+ * connection. Returns a function that ends the watch. */
+function onIdle(socket, callback) {
+  const listener = () => callback();
+  process.on('beforeExit', listener);
+  socket.unref();
+  return () => {
+    process.removeListener('beforeExit', listener);
+    socket.ref();
+  };
+}
+
+/* Runs the handler and gives a promise of its result. As in Lambda: a promise and context.done(),
+ * succeed() and fail() count at once, and so does callback(error); callback(null, result) counts when
+ * the event loop is empty, unless context.callbackWaitsForEmptyEventLoop is false. Without any of
+ * these the result is null when the event loop is empty. */
+function run(handler, event, context, socket) {
+  return new Promise((resolve, reject) => {
+    let called = null; /* the callback's result, which waits */
+    let promised = false;
+    let isDone = false;
+    const finish = (settle, value) => {
+      if (isDone) return;
+      isDone = true;
+      endWatch();
+      settle(value);
+    };
+    const endWatch = onIdle(socket, () => {
+      if (called || !promised) finish(resolve, called ? called.result : null);
+      else finish(reject, new HostError('Runtime.NodeJsExit',
+        'the handler\'s promise cannot be settled any more: nothing is left that the process waits for'));
+    });
+    const done = (error, result) => {
+      if (error !== null && error !== undefined) finish(reject, error);
+      else finish(resolve, result);
+    };
+    const callback = (error, result) => {
+      if (called) return;
+      if ((error !== null && error !== undefined) || !context.callbackWaitsForEmptyEventLoop) done(error, result);
+      else called = { result };
+    };
+
+    context.done = done;
+    context.succeed = (result) => done(null, result);
+    context.fail = (error) => done(error === null || error === undefined ? new Error('handled') : error);
+    try {
+      const result = handler(event, context, callback);
+      if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
+        promised = true;
+        result.then((value) => finish(resolve, value), (error) => finish(reject, error));
+      }
+    } catch (error) {
+      finish(reject, error);
+    }
+  });
+}
+
+async function eventOf(req) {
+  const body = hasBody(req) ? await readBody(req) : NO_BODY;
+  return isHttp(req) ? fromHttp(req, body) : fromJson(body);
+}
+
+/* What a first request would run for the first time, run ahead of it. */
+function touch(start) {
+  const req = {
+    method: 'POST',
+    url: '/touch?a=1',
+    headers: { host: 'localhost', 'content-type': 'application/json' },
+    rawHeaders: ['Host', 'localhost', 'Content-Type', 'application/json', 'Cookie', 'a=1; b=2'],
+  };
+  const res = { setHeader() {}, end() {}, statusCode: 0 };
+  const event = fromHttp(req, Buffer.from('{"a": [1, "b"]}'));
+
+  new Context(start, req).getRemainingTimeInMillis();
+  fromJson(Buffer.from(event.body));
+  answer(res, { statusCode: 200, headers: { 'X-A': '1' }, cookies: ['a=1'], body: 'touched' });
+  answer(res, { touched: [1, 'two', null] });
+}
+
+function create(handler, start) {
+  if (handler[STREAMING] === 'response')
+    return require('./lambda-stream').create(handler, start, { eventOf, onIdle, touch: () => touch(start) });
+  return {
+    async handle(req, res) {
+      const event = await eventOf(req);
+      const result = await run(handler, event, new Context(start, req), req.socket);
+      (isHttp(req) ? answer : answerJson)(res, result);
+    },
+    touch: () => touch(start),
+  };
+}
+
+module.exports = { create };
