@@ -114,8 +114,27 @@ void function_deinit(struct function *f)
     strings_free(f->egress);
     strings_free(f->reads);
     strings_free(f->writes);
+    strings_free(f->mounts);
+    strings_free(f->about);
     free(f->broken);
     *f = (struct function){0};
+}
+
+bool function_mount_is_valid(const char *target)
+{
+    static const char *const taken = "/var/task";
+
+    if (strncmp(target, "/var/", 5) != 0 || strlen(target) >= FUNCTION_MOUNT_TARGET_MAX ||
+        strstr(target, "//") || target[strlen(target) - 1] == '/')
+        return false;
+    if (strncmp(target, taken, strlen(taken)) == 0 &&
+        (target[strlen(taken)] == '/' || target[strlen(taken)] == '\0'))
+        return false;
+    for (const char *p = target; (p = strstr(p, "/.")); p += 2) {
+        if (p[2] == '\0' || p[2] == '/' || p[2] == '.')
+            return false;
+    }
+    return true;
 }
 
 /* No empty, "." or ".." part: a function's name is used as a path below state folders. */

@@ -100,8 +100,17 @@ struct function {
     char **egress;
     char **reads; /* absolute paths of the host that it may read beside its code; NULL-terminated */
     char **writes; /* and those it may write */
+    /* What it reads at another place than the host's: a path of the host and where it is inside
+     * (see function_mount_is_valid()), in turn; NULL-terminated. */
+    char **mounts;
+    char **about; /* name=value for people: its interpreter, its dependencies; NULL-terminated */
     struct limits limits;
 };
+
+#define FUNCTION_MOUNT_TARGET_MAX 64 /* with NUL */
+
+/* Whether something may be shown there inside: below /var, beside the code. */
+bool function_mount_is_valid(const char *target);
 
 /* Frees what the function holds. */
 void function_deinit(struct function *f);

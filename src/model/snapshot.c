@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#define SNAPSHOT_MAGIC 0x3253464dU /* "MFS2" */
+#define SNAPSHOT_MAGIC 0x3353464dU /* "MFS3" */
 
 /* The fewest bytes that one of them can take: they bound what a count may ask for. */
 #define FUNCTION_BYTES_MIN 64
@@ -103,6 +103,8 @@ static void put_function(struct writer *w, const struct function *f)
     put_strings(w, f->egress);
     put_strings(w, f->reads);
     put_strings(w, f->writes);
+    put_strings(w, f->mounts);
+    put_strings(w, f->about);
 #define LIMIT(field, key, unit, min, max, dflt, text) put_u64(w, f->limits.field);
 #include "model/limits.tbl.h"
 #undef LIMIT
@@ -231,6 +233,16 @@ static bool are_absolute(char *const *paths)
     return true;
 }
 
+/* Pairs of where from and where to. */
+static bool are_mounts(char *const *mounts)
+{
+    for (; *mounts; mounts += 2) {
+        if (mounts[0][0] != '/' || !mounts[1] || !function_mount_is_valid(mounts[1]))
+            return false;
+    }
+    return true;
+}
+
 static bool are_rules(char *const *rules)
 {
     for (; *rules; rules++) {
@@ -271,13 +283,16 @@ static void get_function(struct reader *r, struct function *f)
     f->egress = get_strings(r, SNAPSHOT_EGRESS_MAX);
     f->reads = get_strings(r, SNAPSHOT_PATHS_MAX);
     f->writes = get_strings(r, SNAPSHOT_PATHS_MAX);
+    f->mounts = get_strings(r, SNAPSHOT_MOUNTS_MAX);
+    f->about = get_strings(r, SNAPSHOT_ABOUT_MAX);
     get_limits(r, &f->limits);
     if (r->u.bad || r->no_memory)
         return;
     if (!function_name_is_valid(slice_str(f->name)) || f->code_dir[0] != '/' ||
         (!f->broken && (!f->argv[0] || f->argv[0][0] != '/')))
         r->u.bad = true;
-    if (!are_absolute(f->reads) || !are_absolute(f->writes) || !are_rules(f->egress))
+    if (!are_absolute(f->reads) || !are_absolute(f->writes) || !are_mounts(f->mounts) ||
+        !are_rules(f->egress))
         r->u.bad = true;
     if (!are_variables(f->env) || !are_variables(f->secrets))
         r->u.bad = true;

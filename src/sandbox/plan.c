@@ -111,6 +111,8 @@ static void plan_binds(struct sandbox_plan *p, const struct sandbox_request *rq)
         return;
     bind_paths(p, f->reads, false);
     bind_paths(p, f->writes, true);
+    for (char *const *m = f->mounts; m && m[0] && p->n_binds < SANDBOX_BINDS_MAX - 1; m += 2)
+        bind_add(p, m[0], m[1]);
     if (f->argv && f->argv[0] && !is_seen(p, f->argv[0]))
         bind_add(p, f->argv[0], SANDBOX_PROGRAM);
 }
@@ -201,7 +203,7 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
         .filter = whole,
         .landlock = whole,
     };
-    assert(rq->index < SANDBOX_VERSIONS_MAX);
+    assert(rq->index <= SANDBOX_INDEX_BUILD);
     if (whole && rq->function && rq->function->network == NETWORK_NONE)
         ret->init_namespaces |= CLONE_NEWNET;
     if (whole)

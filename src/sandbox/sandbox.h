@@ -84,7 +84,7 @@ struct sandbox_bind {
     bool optional; /* left out where the host has none */
 };
 
-#define SANDBOX_BINDS_MAX (8 + 2 * 64)
+#define SANDBOX_BINDS_MAX (8 + 2 * 64 + 8)
 #define SANDBOX_UIDS      65536 /* of one version */
 #define SANDBOX_ID_ZYGOTE 1     /* among them; 0 owns what is mounted */
 
@@ -123,7 +123,8 @@ struct sandbox_request {
 /* Comes open into the zygote: its own oom_score_adj. */
 #define SANDBOX_FD_OOM 7
 
-#define SANDBOX_VERSIONS_MAX 4096
+#define SANDBOX_VERSIONS_MAX 4095
+#define SANDBOX_INDEX_BUILD  4095 /* the range of ids of those that install dependencies */
 #define SANDBOX_OOM_SCORE    500 /* of init and zygote; workers have 1000 */
 
 /* Who the zygote is, as the host sees it. */
