@@ -79,24 +79,45 @@ static void list_add(struct list_of *l, char *text)
 
 static bool arguments_read(struct build *b, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"place", required_argument, NULL, 'p'}, {"target", required_argument, NULL, 't'},
-        {"project", required_argument, NULL, 'd'}, {"lib", required_argument, NULL, 'l'},
-        {"init", required_argument, NULL, 'i'}, {"read", required_argument, NULL, 'r'},
-        {"copy", required_argument, NULL, 'c'}, {"env", required_argument, NULL, 'e'}, {NULL}};
+    static const struct option options[] = {{"place", required_argument, NULL, 'p'},
+                                            {"target", required_argument, NULL, 't'},
+                                            {"project", required_argument, NULL, 'd'},
+                                            {"lib", required_argument, NULL, 'l'},
+                                            {"init", required_argument, NULL, 'i'},
+                                            {"read", required_argument, NULL, 'r'},
+                                            {"copy", required_argument, NULL, 'c'},
+                                            {"env", required_argument, NULL, 'e'},
+                                            {NULL}};
     int id;
 
     while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (id) {
-        case 'p': b->place = optarg; break;
-        case 't': b->target = optarg; break;
-        case 'd': b->project = optarg; break;
-        case 'l': b->lib = optarg; break;
-        case 'i': b->init = optarg; break;
-        case 'r': list_add(&b->reads, optarg); break;
-        case 'c': list_add(&b->copies, optarg); break;
-        case 'e': list_add(&b->env, optarg); break;
-        default: return false;
+        case 'p':
+            b->place = optarg;
+            break;
+        case 't':
+            b->target = optarg;
+            break;
+        case 'd':
+            b->project = optarg;
+            break;
+        case 'l':
+            b->lib = optarg;
+            break;
+        case 'i':
+            b->init = optarg;
+            break;
+        case 'r':
+            list_add(&b->reads, optarg);
+            break;
+        case 'c':
+            list_add(&b->copies, optarg);
+            break;
+        case 'e':
+            list_add(&b->env, optarg);
+            break;
+        default:
+            return false;
         }
     }
     b->command = argv + optind;
@@ -114,6 +135,36 @@ static struct sandbox_bind *bind_writable(struct sandbox_plan *p, const char *so
     *bind = (struct sandbox_bind){.source = source, .writable = true};
     (void)snprintf(bind->target, sizeof(bind->target), "%s", target);
     return bind;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* What is not there is left out, and what is seen anyway: it could not be mounted once more. */
+static void reads_tidy(struct build *b)
+{
+    const char *const seen[] = {
+        "/usr",     "/bin", "/sbin", "/lib", "/lib64", "/etc/ssl", "/etc/alternatives",
+        b->project, b->lib};
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < b->reads.n; i++) {
+        char *path = b->reads.at[i];
+        bool wanted = path[0] == '/' && access(path, F_OK) == 0;
+
+        for (size_t k = 0; k < ARRAY_SIZE(seen) && wanted; k++)
+            wanted = !is_below(path, seen[k]);
+        for (unsigned k = 0; k < n && wanted; k++)
+            wanted = !is_below(path, b->reads.at[k]);
+        if (wanted)
+            b->reads.at[n++] = path;
+    }
+    b->reads.at[n] = NULL;
+    b->reads.n = n;
 }
 
 static void plan_make(struct build *b, enum sandbox_profile profile)
@@ -173,8 +224,8 @@ static int limit(int resource, uint64_t max)
  * another user as well. */
 static int confine_degraded(const struct build *b)
 {
-    const char *reads[LIST_MAX + 16] = {"/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32",
-                                        "/etc", "/proc", b->project, b->lib};
+    const char *reads[LIST_MAX + 16] = {"/usr",   "/bin", "/sbin", "/lib",     "/lib64",
+                                        "/lib32", "/etc", "/proc", b->project, b->lib};
     const char *writes[] = {b->tree, b->scratch, "/dev", NULL};
     unsigned n = 10;
     int fd = -1, r;
@@ -297,8 +348,8 @@ static int place_prepare(const struct build *b)
                                   : geteuid();
     int r = builder_remove(b->place);
 
-    if (r == 0 && (mkdir(b->place, 0755) < 0 || mkdir(b->tree, 0755) < 0 ||
-                   mkdir(b->scratch, 0755) < 0))
+    if (r == 0 &&
+        (mkdir(b->place, 0755) < 0 || mkdir(b->tree, 0755) < 0 || mkdir(b->scratch, 0755) < 0))
         r = -errno;
     for (unsigned i = 0; i < b->copies.n && r == 0; i++)
         r = builder_copy(b->copies.at[i], b->tree, b->scratch);
@@ -329,11 +380,12 @@ int main(int argc, char **argv)
     int init_fd, result;
 
     if (!arguments_read(&b, argc, argv)) {
-        (void)fprintf(stderr, "usage: mayfly-build --place DIR --target DIR --project DIR --lib DIR "
-                              "--init FILE\n"
-                              "                    [--read PATH]... [--copy FILE=NAME]... "
-                              "[--env NAME=VALUE]... -- COMMAND...\n"
-                              "Is started by mayfly-control.\n");
+        (void)fprintf(stderr,
+                      "usage: mayfly-build --place DIR --target DIR --project DIR --lib DIR "
+                      "--init FILE\n"
+                      "                    [--read PATH]... [--copy FILE=NAME]... "
+                      "[--env NAME=VALUE]... -- COMMAND...\n"
+                      "Is started by mayfly-control.\n");
         return EXIT_BROKEN;
     }
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || paths_make(&b, lock, sizeof(lock)) < 0)
@@ -352,6 +404,7 @@ int main(int argc, char **argv)
         fail();
     }
     sandbox_probe(init_fd, &report);
+    reads_tidy(&b);
     plan_make(&b, report.profile);
     if (place_prepare(&b) < 0)
         fail();

@@ -6,6 +6,7 @@
 #include "control/apidir.h"
 #include "control/compile.h"
 #include "control/config.h"
+#include "control/deps.h"
 #include "control/interpreter.h"
 #include "control/project.h"
 #include "control/resolve.h"
@@ -24,6 +25,7 @@ struct unit {
     char *python;                   /* absolute; or NULL: */
     struct interpreter interpreter; /* what it said of itself */
     char *python_broken;            /* why there is none */
+    struct deps_job *python_deps;   /* what is to be installed for it; or NULL */
 };
 
 /* One function that is becoming. */
@@ -50,6 +52,9 @@ struct load {
     struct load_secrets *secrets; /* those that were opened; NULL: none yet */
     struct compile_job *jobs;     /* one for each draft at most */
     uint32_t n_jobs;
+    struct deps_job *deps[2 * PROJECT_UNITS_MAX]; /* one for each unit and language at most */
+    uint32_t n_deps;
+    struct deps_failures *failures;
 };
 
 /* ---- unit.c ---- */

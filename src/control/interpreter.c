@@ -13,9 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ANSWER_MAX        16384
-#define TRIES_MAX         3
-#define ANSWER_TIMEOUT_NS (10 * NS_PER_S)
+#define ANSWER_MAX       16384
+#define TRIES_MAX        3
+#define ANSWER_TIMEOUT_S 10
 #define QUESTION                                                                                   \
     "import sys\n"                                                                                 \
     "print('\\n'.join([sys.executable, sys.base_prefix, sys.base_exec_prefix, sys.prefix]))"
@@ -46,9 +46,9 @@ static bool is_of_the_system(const char *path)
 }
 
 /* Reads to the end, or what comes before the deadline. */
-static int read_answer(int fd, struct buf *b)
+static int read_answer(int fd, unsigned timeout_s, struct buf *b)
 {
-    uint64_t deadline = clock_now_ns() + ANSWER_TIMEOUT_NS;
+    uint64_t deadline = clock_now_ns() + timeout_s * NS_PER_S;
 
     for (;;) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -73,9 +73,8 @@ static int read_answer(int fd, struct buf *b)
     }
 }
 
-static int start(const char *path, int out, pid_t *ret)
+static int start(char *const *argv, int out, pid_t *ret)
 {
-    char *const argv[] = {(char *)(uintptr_t)path, "-c", QUESTION, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none, usual;
@@ -93,14 +92,13 @@ static int start(const char *path, int out, pid_t *ret)
     r = r ? r
           : posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
                                                 POSIX_SPAWN_SETSIGDEF);
-    r = r ? r : posix_spawn(ret, path, &actions, &attr, argv, environ);
+    r = r ? r : posix_spawn(ret, argv[0], &actions, &attr, argv, environ);
     (void)posix_spawn_file_actions_destroy(&actions);
     (void)posix_spawnattr_destroy(&attr);
     return -r;
 }
 
-/* Returns 0 with the answer, or -errno. */
-static int ask(const char *path, struct buf *b)
+int interpreter_run(char *const *argv, unsigned timeout_s, struct buf *b)
 {
     int out[2], status = 0, r;
     pid_t pid;
@@ -108,10 +106,10 @@ static int ask(const char *path, struct buf *b)
     r = fd_pipe(out, 0);
     if (r < 0)
         return r;
-    r = start(path, out[1], &pid);
+    r = start(argv, out[1], &pid);
     fd_close(out[1]);
     if (r == 0) {
-        r = read_answer(out[0], b);
+        r = read_answer(out[0], timeout_s, b);
         if (r < 0)
             (void)killpg(pid, SIGKILL); /* not reaped yet: the number is still its own */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -132,6 +130,15 @@ static bool is_known(const struct interpreter *i, const char *path)
             return true;
     }
     return false;
+}
+
+int interpreter_path_add(struct interpreter *i, const char *path)
+{
+    if (path[0] != '/' || !path[1] || is_below(path, "/usr") || is_known(i, path) ||
+        i->n_paths == INTERPRETER_PATHS_MAX)
+        return 0;
+    i->paths[i->n_paths] = slice_dup(slice_str(path));
+    return i->paths[i->n_paths++] ? 0 : -ENOMEM;
 }
 
 /* The first line is the program, the others are folders. */
@@ -160,6 +167,7 @@ static int take_answer(struct buf *b, struct interpreter *ret)
 
 int interpreter_ask_python(const char *path, struct interpreter *ret, struct error *err)
 {
+    char *const argv[] = {(char *)(uintptr_t)path, "-c", QUESTION, NULL};
     struct buf b = BUF_INIT(ANSWER_MAX);
     int r = 0;
 
@@ -170,7 +178,7 @@ int interpreter_ask_python(const char *path, struct interpreter *ret, struct err
     }
     for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
         buf_clear(&b);
-        r = ask(path, &b);
+        r = interpreter_run(argv, ANSWER_TIMEOUT_S, &b);
         if (r != -EINTR)
             break;
     }

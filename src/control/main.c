@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/check.h"
 #include "control/control.h"
+#include "control/target.h"
 #include "control/tree.h"
 #include "os/fd.h"
 
@@ -38,6 +39,33 @@ struct arguments {
     bool dev, color, check, own_users;
     struct check_options check_options;
 };
+
+/* ---- folders ---- */
+
+/* Where our own program is; the caller's. */
+static char *libexec_folder(void)
+{
+    char *path = realpath("/proc/self/exe", NULL);
+    char *slash = path ? strrchr(path, '/') : NULL;
+
+    if (slash)
+        *slash = '\0';
+    return path;
+}
+
+/* Dependencies stay with the state; where that is temporary, in the user's cache, so that not each
+ * start of `mayfly dev` installs them. The caller's, or NULL. */
+static char *deps_folder(const char *state, bool temporary)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *path;
+
+    if (temporary && cache && cache[0] == '/')
+        return asprintf(&path, "%s/mayfly/deps", cache) < 0 ? NULL : path;
+    if (temporary && home && home[0] == '/' && home[1])
+        return asprintf(&path, "%s/.cache/mayfly/deps", home) < 0 ? NULL : path;
+    return path_join(state, "deps");
+}
 
 /* ---- serving ---- */
 
@@ -149,6 +177,8 @@ static int control_init(struct control *c, const struct arguments *a)
                     .state = a->state,
                     .lib = a->lib,
                     .url = a->url,
+                    .libexec = libexec_folder(),
+                    .deps = deps_folder(a->state, a->dev),
                     .secrets = a->secrets ? a->secrets : a->state,
                     .secrets_hint = a->secrets ? NULL : a->secrets_hint,
                     .dev = a->dev,
@@ -207,6 +237,8 @@ static int serve(const struct arguments *a)
     output_deinit(&c.output);
     (void)snapshot_free(c.last);
     (void)project_free(c.project);
+    free((char *)(uintptr_t)c.options.libexec);
+    free((char *)(uintptr_t)c.options.deps);
     (void)fd_close(signal_fd);
     return EXIT_SUCCESS;
 }
@@ -234,7 +266,11 @@ static int check(const struct arguments *a)
         (void)fprintf(stderr, "cannot make %s: %s\n", temporary, strerrordesc_np(errno));
         return EXIT_FAILURE;
     }
+    options.libexec = libexec_folder();
+    options.deps = deps_folder(options.state, !a->state);
     result = check_run(&options, &a->check_options);
+    free((char *)(uintptr_t)options.libexec);
+    free((char *)(uintptr_t)options.deps);
     if (!a->state)
         (void)nftw(temporary, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return result;

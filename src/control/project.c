@@ -22,6 +22,7 @@ struct project {
     struct buf bundles; /* of secrets, of all functions */
     bool has_secrets;
     struct redact *redact;
+    struct deps_failures failures;
 };
 
 struct project *project_new(const struct project_options *options)
@@ -43,6 +44,7 @@ struct project *project_free(struct project *p)
         (void)tree_cache_free(p->cache);
         (void)resolver_free(p->resolver);
         free(p->keys);
+        deps_failures_clear(&p->failures);
         secrets_bundle_wipe(&p->bundles);
         (void)redact_free(p->redact);
         free(p);
@@ -138,14 +140,28 @@ static void break_closed(struct load *l)
     }
 }
 
+static int compilations_run(struct load *l, const struct build_context *ctx)
+{
+    _cleanup_free_ struct build_job **jobs =
+        calloc((size_t)l->n_jobs + 1, sizeof(struct build_job *));
+
+    if (!jobs)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < l->n_jobs; i++)
+        jobs[i] = &l->jobs[i].build;
+    return build_run(jobs, l->n_jobs, ctx);
+}
+
 static int drafts_build(struct project *p, struct load *l)
 {
     const struct project_options *o = &p->options;
-    struct compile_context ctx = {.state = o->state,
-                                  .lib = o->lib,
-                                  .progress = o->progress,
-                                  .idle = o->idle,
-                                  .idle_ctx = o->idle_ctx};
+    const struct build_context ctx = {.state = o->state,
+                                      .lib = o->lib,
+                                      .libexec = o->libexec,
+                                      .deps = o->deps,
+                                      .progress = o->progress,
+                                      .idle = o->idle,
+                                      .idle_ctx = o->idle_ctx};
     int r = 0;
 
     for (uint32_t i = 0; i < l->n_units && r == 0; i++)
@@ -156,7 +172,11 @@ static int drafts_build(struct project *p, struct load *l)
     for (uint32_t i = 0; i < l->n_drafts && r == 0; i++)
         r = runtime_prepare(l, &l->drafts[i]);
     if (r == 0)
-        r = compile_run(l->jobs, l->n_jobs, &ctx);
+        r = compilations_run(l, &ctx);
+    if (r == 0 && p->renew)
+        deps_failures_clear(&p->failures);
+    if (r == 0)
+        r = deps_run(l, &ctx);
     if (r == 0)
         r = reach_resolve(l, p->renew ? 0 : RESOLVE_FRESH_MS);
     p->renew = p->renew && r < 0;
@@ -359,8 +379,11 @@ static int secrets_keep(struct project *p, const struct load *l)
 
 int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err)
 {
-    struct load l = {
-        .options = &p->options, .cache = p->cache, .resolver = p->resolver, .err = err};
+    struct load l = {.options = &p->options,
+                     .cache = p->cache,
+                     .resolver = p->resolver,
+                     .err = err,
+                     .failures = &p->failures};
     struct snapshot *s = snapshot_new();
     int r;
 
@@ -380,6 +403,8 @@ int project_load(struct project *p, uint64_t generation, struct snapshot **ret, 
         r = snapshot_fill(&l, s);
     if (r == 0)
         builds_prune(p, &l);
+    if (r == 0)
+        deps_prune(p->options.deps, &l);
     load_deinit(&l);
     if (r < 0) {
         (void)snapshot_free(s);

@@ -17,12 +17,14 @@ struct project_options {
     const char *state;
     const char *lib;
     const char *url;
+    const char *libexec;      /* mayfly's own programs; NULL: dependencies cannot be installed */
+    const char *deps;         /* where they are kept; NULL as well */
     const char *secrets;      /* state folder with the secrets; NULL: their values are not needed */
     const char *secrets_hint; /* behind "mayfly secret set NAME" in advice, or NULL */
     bool dev;
     bool own_users;         /* functions run as users of their own, not as the daemon's */
     bool progress;          /* stderr is a terminal: show what takes long */
-    int (*idle)(void *ctx); /* see compile.h */
+    int (*idle)(void *ctx); /* see build.h */
     void *idle_ctx;
 };
 

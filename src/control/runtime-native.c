@@ -47,8 +47,10 @@ int runtime_source_prepare(struct load *l, struct draft *d)
                     strerrordesc_np(-MIN(r, x)));
         return 0;
     }
-    *job = (struct compile_job){
-        .dir = d->unit->dir, .file = d->target.file, .symbol = d->target.symbol};
+    *job = (struct compile_job){.build.kind = &compile_kind,
+                                .dir = d->unit->dir,
+                                .file = d->target.file,
+                                .symbol = d->target.symbol};
     digest_hex(hash, (sizeof(job->key) - 1) / 2, job->key);
     d->job = job;
     for (uint32_t i = 0; i < l->n_jobs && d->job == job; i++) {
@@ -64,7 +66,7 @@ int runtime_source_finish(struct draft *d)
     if (!d->job)
         return 0;
     if (!d->job->program) {
-        draft_break(d, "%s", d->job->broken ? d->job->broken : "cannot be compiled");
+        draft_break(d, "%s", d->job->build.broken ? d->job->build.broken : "cannot be compiled");
         return 0;
     }
     return runtime_argv(d, d->job->program, NULL, NULL);

@@ -18,6 +18,7 @@ static const char *const bind_now_env[] = {"LD_BIND_NOW=1", NULL};
 
 static const struct runtime_kind kinds[_TARGET_MAX] = {
     [TARGET_PYTHON] = {.prepare = runtime_python_prepare,
+                       .finish = runtime_python_finish,
                        .digest = runtime_python_digest,
                        .env = python_env},
     [TARGET_SOURCE] = {.prepare = runtime_source_prepare,

@@ -27,6 +27,7 @@ char *runtime_lib_file(struct load *l, struct draft *d, const char *file);
 int runtime_read_add(struct function *f, const char *path);
 
 int runtime_python_prepare(struct load *l, struct draft *d);
+int runtime_python_finish(struct draft *d);
 void runtime_python_digest(const struct draft *d, struct digest *digest);
 int runtime_source_prepare(struct load *l, struct draft *d);
 int runtime_source_finish(struct draft *d);

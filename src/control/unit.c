@@ -66,8 +66,10 @@ static void drafts_free(struct load *l)
     }
     for (uint32_t i = 0; i < l->n_jobs; i++) {
         free(l->jobs[i].program);
-        free(l->jobs[i].broken);
+        free(l->jobs[i].build.broken);
     }
+    for (uint32_t i = 0; i < l->n_deps; i++)
+        (void)deps_job_free(l->deps[i]);
     free(l->drafts);
     free(l->jobs);
 }

@@ -12,9 +12,9 @@
 #define SNAPSHOT_ARGS_MAX      64   /* words of a zygote's command line */
 #define SNAPSHOT_ENV_MAX       1024 /* variables of one function */
 #define SNAPSHOT_EGRESS_MAX    1024 /* addresses that one function may reach */
-#define SNAPSHOT_MOUNTS_MAX 16 /* twice as many as there are mounts */
-#define SNAPSHOT_ABOUT_MAX 16
-#define SNAPSHOT_PATHS_MAX     64   /* that one function may read, or write */
+#define SNAPSHOT_MOUNTS_MAX    16   /* twice as many as there are mounts */
+#define SNAPSHOT_ABOUT_MAX     16
+#define SNAPSHOT_PATHS_MAX     64 /* that one function may read, or write */
 
 struct snapshot {
     uint64_t generation; /* counts up with each load */

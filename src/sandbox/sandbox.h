@@ -125,7 +125,7 @@ struct sandbox_request {
 
 #define SANDBOX_VERSIONS_MAX 4095
 #define SANDBOX_INDEX_BUILD  4095 /* the range of ids of those that install dependencies */
-#define SANDBOX_OOM_SCORE    500 /* of init and zygote; workers have 1000 */
+#define SANDBOX_OOM_SCORE    500  /* of init and zygote; workers have 1000 */
 
 /* Who the zygote is, as the host sees it. */
 uid_t sandbox_plan_zygote_uid(const struct sandbox_plan *plan);

@@ -401,34 +401,39 @@ static int on_idle(void *ctx)
 
 static void a_compilation_can_be_broken_off(void **state)
 {
-    struct compile_job job = {.dir = paths[0], .file = "slow.c", .symbol = "slow", .key = "0123"};
+    struct compile_job job = {.build.kind = &compile_kind,
+                              .dir = paths[0],
+                              .file = "slow.c",
+                              .symbol = "slow",
+                              .key = "0123"};
     int n_idle = 0;
-    struct compile_context ctx = {
+    struct build_context ctx = {
         .state = paths[1], .lib = paths[2], .idle = on_idle, .idle_ctx = &n_idle};
     uint64_t begun_ns = clock_now_ns();
 
     (void)state;
     native_put();
     put("p/slow.c", "#include \"/dev/zero\"\n", 0644);
-    assert_int_equal(compile_run(&job, 1, &ctx), -ECANCELED);
+    assert_int_equal(build_run((struct build_job *const[]){&job.build}, 1, &ctx), -ECANCELED);
     assert_true(clock_now_ns() - begun_ns < 5 * NS_PER_S);
     free(job.program);
-    free(job.broken);
+    free(job.build.broken);
 }
 
 static void without_a_compiler_the_function_says_what_to_install(void **state)
 {
-    struct compile_job job = {.dir = paths[0], .file = "x.c", .symbol = "x", .key = "0123"};
-    struct compile_context ctx = {.state = paths[1], .lib = paths[2]};
+    struct compile_job job = {
+        .build.kind = &compile_kind, .dir = paths[0], .file = "x.c", .symbol = "x", .key = "0123"};
+    struct build_context ctx = {.state = paths[1], .lib = paths[2]};
     char *path = strdup(getenv("PATH"));
 
     (void)state;
     (void)setenv("PATH", "/nowhere", 1);
-    assert_int_equal(compile_run(&job, 1, &ctx), 0);
+    assert_int_equal(build_run((struct build_job *const[]){&job.build}, 1, &ctx), 0);
     (void)setenv("PATH", path, 1);
     free(path);
-    assert_string_equal(job.broken, "there is no C compiler; run: apt install gcc libc6-dev");
-    free(job.broken);
+    assert_string_equal(job.build.broken, "there is no C compiler; run: apt install gcc libc6-dev");
+    free(job.build.broken);
 }
 
 int main(void)
