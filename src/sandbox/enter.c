@@ -99,10 +99,12 @@ static int become_zygote(const struct sandbox_plan *p, struct error *err)
     r = forbid_privileges();
     if (r < 0)
         return error_set_errno(err, r, "sandbox: no new privileges");
-    r = p->landlock ? sandbox_landlock_zygote() : 0; /* positive: this kernel has no scopes */
+    r = p->landlock ? sandbox_landlock_zygote() : 0;
     if (r < 0)
         return error_set_errno(err, r, "sandbox: Landlock");
-    r = p->filter ? sandbox_seccomp_install() : 0;
+    r = 0; /* positive: this kernel has no scopes */
+    if (p->filter)
+        r = p->endpoint ? sandbox_seccomp_install_endpoint() : sandbox_seccomp_install();
     return r < 0 ? error_set_errno(err, r, "sandbox: filter system calls") : 0;
 }
 

@@ -177,6 +177,20 @@ static void plan_worker(struct sandbox_plan *p, const struct function *f)
         w->namespaces |= CLONE_NEWNS;
 }
 
+/* A runtime that stands between mayfly and a server of the author's: in its zygote and workers runs
+ * mayfly's code only. It sees which socket a system call of that server is about, and, for a server
+ * that listens, makes a network of its own for it. */
+static void plan_endpoint(struct sandbox_plan *p, const struct function *f)
+{
+    if (!f || p->profile == SANDBOX_DEGRADED)
+        return;
+    p->endpoint = f->runtime == RUNTIME_WEB || f->runtime == RUNTIME_PROVIDED;
+    if (p->endpoint)
+        p->zygote_capabilities |= CAP(CAP_SYS_PTRACE);
+    if (f->runtime == RUNTIME_WEB)
+        p->zygote_capabilities |= CAP(CAP_NET_ADMIN);
+}
+
 void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *ret)
 {
     const struct limits *l = rq->function ? &rq->function->limits : NULL;
@@ -208,6 +222,7 @@ void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *r
         ret->init_namespaces |= CLONE_NEWNET;
     if (whole)
         plan_binds(ret, rq);
+    plan_endpoint(ret, rq->function);
     plan_worker(ret, rq->function);
 }
 
@@ -236,6 +251,7 @@ int sandbox_plan_print(const struct sandbox_plan *p, struct buf *b)
         {"oom_score_adj", (uint64_t)p->oom_score_adj},
         {"own_root", p->own_root},
         {"filter", p->filter},
+        {"endpoint", p->endpoint},
         {"landlock", p->landlock},
         {"worker.tmp_bytes", p->worker.tmp_bytes},
         {"worker.tmp_inodes", p->worker.tmp_inodes},

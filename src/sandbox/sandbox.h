@@ -107,6 +107,7 @@ struct sandbox_plan {
     int oom_score_adj; /* a function goes before the daemon does, a worker before its zygote */
     bool own_root;     /* a file system of its own */
     bool filter;       /* system calls */
+    bool endpoint;     /* with those of syscalls-endpoint.tbl.h */
     bool landlock;
     struct sandbox_worker worker;
 };

@@ -55,6 +55,15 @@ static const struct rule {
 #undef ABSENT
 };
 
+/* The second filter: rows that stand in the place of those of the same name. */
+static const struct rule endpoint_rules[] = {
+#define ALLOW(name)       {#name, ALLOW, NULL},
+#define CHECK(name, rows) {#name, CHECK, #rows},
+#include "sandbox/syscalls-endpoint.tbl.h"
+#undef ALLOW
+#undef CHECK
+};
+
 static const struct row {
     const char *check;
     unsigned argument;
@@ -141,7 +150,17 @@ static int add_rule(scmp_filter_ctx ctx, const struct rule *rule)
     return seccomp_rule_add(ctx, SCMP_ACT_TRACE((uint32_t)check), number, 0);
 }
 
-static int make_tree(void)
+/* What holds for the call of rules[i] in this filter. */
+static const struct rule *rule_of(size_t i, bool endpoint)
+{
+    for (size_t k = 0; endpoint && k < ARRAY_SIZE(endpoint_rules); k++) {
+        if (strcmp(endpoint_rules[k].name, rules[i].name) == 0)
+            return &endpoint_rules[k];
+    }
+    return &rules[i];
+}
+
+static int make_tree(bool endpoint)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int fd = memfd_create("filter", MFD_CLOEXEC), r;
@@ -153,7 +172,7 @@ static int make_tree(void)
     if (r == 0)
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rules); i++) {
-        r = add_rule(ctx, &rules[i]);
+        r = add_rule(ctx, rule_of(i, endpoint));
         if (r != 0)
             (void)fail("cannot add the rule for", rules[i].name, r);
     }
@@ -212,6 +231,16 @@ static void emit_check(const char *check)
     emit((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
 }
 
+static bool is_asked_for(size_t n_tree, size_t check)
+{
+    for (size_t k = 0; k < n_tree; k++) {
+        if (program[k].code == (BPF_RET | BPF_K) &&
+            program[k].k == (SECCOMP_RET_TRACE | (uint32_t)check))
+            return true;
+    }
+    return false;
+}
+
 /* Appends every check and turns the returns that stand for it into jumps there. */
 static int append_checks(void)
 {
@@ -220,7 +249,7 @@ static int append_checks(void)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         size_t start = n_program;
 
-        if (check_number(rows[i].check) != (int)i)
+        if (check_number(rows[i].check) != (int)i || !is_asked_for(n_tree, i))
             continue;
         emit_check(rows[i].check);
         for (size_t k = 0; k < n_tree; k++) {
@@ -235,7 +264,7 @@ static int append_checks(void)
 
 /* ---- as C ---- */
 
-static void print_source(void)
+static void print_rules(void)
 {
     (void)printf("/* Made by seccomp-gen.c of syscalls.tbl.h and syscall-checks.tbl.h. */\n\n"
                  "#include \"sandbox/seccomp.h\"\n\n"
@@ -243,18 +272,27 @@ static void print_source(void)
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         (void)printf("    {\"%s\", %d, %s},\n", rules[i].name, number_of(rules[i].name),
                      verdict_names[rules[i].verdict]);
-    (void)printf("};\nconst size_t n_syscall_rules = ARRAY_SIZE(syscall_rules);\n\n"
-                 "const struct sock_filter seccomp_program[] = {\n");
+    (void)printf("};\nconst size_t n_syscall_rules = ARRAY_SIZE(syscall_rules);\n");
+}
+
+static int make_program(const char *name, bool endpoint)
+{
+    n_program = 0;
+    if (make_tree(endpoint) != 0 || append_checks() != 0)
+        return 1;
+    (void)printf("\nconst struct sock_filter %s[] = {\n", name);
     for (size_t i = 0; i < n_program; i++)
         (void)printf("    {0x%02x, %u, %u, 0x%08x},\n", program[i].code, program[i].jt,
                      program[i].jf, program[i].k);
-    (void)printf("};\nconst unsigned short n_seccomp_program = ARRAY_SIZE(seccomp_program);\n");
+    (void)printf("};\nconst unsigned short n_%s = ARRAY_SIZE(%s);\n", name, name);
+    return 0;
 }
 
 int main(void)
 {
-    if (make_tree() != 0 || append_checks() != 0)
+    print_rules();
+    if (make_program("seccomp_program", false) != 0 ||
+        make_program("seccomp_endpoint_program", true) != 0)
         return EXIT_FAILURE;
-    print_source();
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

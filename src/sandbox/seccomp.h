@@ -24,6 +24,10 @@ enum syscall_verdict {
  * no_new_privs, -EINVAL if the kernel has no seccomp filters. */
 int sandbox_seccomp_install(void);
 
+/* The same, but with the calls of syscalls-endpoint.tbl.h: for a zygote that runs mayfly's code
+ * only, and takes them from the author's program before it is executed (os/notify.h). */
+int sandbox_seccomp_install_endpoint(void);
+
 /* ---- what the filter is, for tests and reports; generated ---- */
 
 struct syscall_rule {
@@ -37,3 +41,6 @@ extern const size_t n_syscall_rules;
 
 extern const struct sock_filter seccomp_program[];
 extern const unsigned short n_seccomp_program; /* instructions */
+
+extern const struct sock_filter seccomp_endpoint_program[];
+extern const unsigned short n_seccomp_endpoint_program;

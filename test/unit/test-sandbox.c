@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,6 +73,26 @@ static void a_function_without_a_network_has_a_namespace_of_its_own(void **state
     example.network = NETWORK_HOST;
 }
 
+static void only_an_endpoint_has_more_rights(void **state)
+{
+    (void)state;
+    for (int profile = 0; profile < _SANDBOX_PROFILE_MAX; profile++) {
+        for (int runtime = 0; runtime < _RUNTIME_MAX; runtime++) {
+            bool whole = profile != SANDBOX_DEGRADED;
+            bool web = runtime == RUNTIME_WEB, endpoint = web || runtime == RUNTIME_PROVIDED;
+            struct sandbox_plan plan;
+
+            example.runtime = (enum runtime)runtime;
+            example_plan((enum sandbox_profile)profile, &plan);
+            assert_int_equal(plan.endpoint, whole && endpoint);
+            assert_int_equal((plan.zygote_capabilities >> CAP_SYS_PTRACE) & 1, whole && endpoint);
+            assert_int_equal((plan.zygote_capabilities >> CAP_NET_ADMIN) & 1, whole && web);
+            assert_int_equal(plan.worker.drop_capabilities, whole);
+        }
+    }
+    example.runtime = RUNTIME_PYTHON;
+}
+
 static void a_plan_says_what_its_profile_does(void **state)
 {
     static const char *const texts[_SANDBOX_PROFILE_MAX] = {
@@ -79,7 +100,7 @@ static void a_plan_says_what_its_profile_does(void **state)
             "profile=root\ninit_namespaces=0x2e020000\nzygote_namespaces=0x10020000\n"
             "worker_namespaces=0x20020000\nzygote_capabilities=0x2000e0\nuid=1000\ngid=100\n"
             "ids_first=1879244800\ntmp_bytes=67108864\ntmp_inodes=4096\n" LIMITS_TEXT
-            "own_root=1\nfilter=1\nlandlock=1\nworker.tmp_bytes=67108864\n"
+            "own_root=1\nfilter=1\nendpoint=0\nlandlock=1\nworker.tmp_bytes=67108864\n"
             "worker.tmp_inodes=4096\nworker.slot_uid=2\nworker.drop_capabilities=1\n"
             "worker.landlock=1\n"
             "worker.processes=64\nworker.memory_bytes=134217728\nworker.cpu_seconds=0\n" BINDS_TEXT,
@@ -87,15 +108,15 @@ static void a_plan_says_what_its_profile_does(void **state)
             "profile=user\ninit_namespaces=0x3e020000\nzygote_namespaces=0x10020000\n"
             "worker_namespaces=0x20020000\nzygote_capabilities=0x200000\nuid=1000\ngid=100\n"
             "ids_first=0\ntmp_bytes=67108864\ntmp_inodes=4096\n" LIMITS_TEXT
-            "own_root=1\nfilter=1\nlandlock=1\nworker.tmp_bytes=67108864\n"
+            "own_root=1\nfilter=1\nendpoint=0\nlandlock=1\nworker.tmp_bytes=67108864\n"
             "worker.tmp_inodes=4096\nworker.slot_uid=0\nworker.drop_capabilities=1\n"
             "worker.landlock=1\n"
             "worker.processes=64\nworker.memory_bytes=134217728\nworker.cpu_seconds=0\n" BINDS_TEXT,
         [SANDBOX_DEGRADED] =
             "profile=degraded\ninit_namespaces=0\nzygote_namespaces=0\nworker_namespaces=0\n"
             "zygote_capabilities=0\nuid=1000\ngid=100\nids_first=0\ntmp_bytes=67108864\n"
-            "tmp_inodes=4096\n" LIMITS_TEXT
-            "own_root=0\nfilter=0\nlandlock=0\nworker.tmp_bytes=0\nworker.tmp_inodes=0\n"
+            "tmp_inodes=4096\n" LIMITS_TEXT "own_root=0\nfilter=0\nendpoint=0\nlandlock=0\nworker."
+                                            "tmp_bytes=0\nworker.tmp_inodes=0\n"
             "worker.slot_uid=0\nworker.drop_capabilities=0\nworker.landlock=0\nworker.processes=0\n"
             "worker.memory_bytes=134217728\nworker.cpu_seconds=0\n",
     };
@@ -303,6 +324,7 @@ static void the_profile_that_is_probed_can_be_entered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_an_endpoint_has_more_rights),
         cmocka_unit_test(a_plan_says_what_its_profile_does),
         cmocka_unit_test(a_function_without_a_network_has_a_namespace_of_its_own),
         cmocka_unit_test(a_function_without_a_tmp_saves_its_workers_a_mount_namespace),
