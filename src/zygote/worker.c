@@ -396,6 +396,32 @@ void worker_suspect_child(struct worker *w, int code, int status, const struct r
     (void)limits_of_child(code, status, usage, &w->limit);
 }
 
+static int error_body(const struct limit_use *limit, struct slice json, struct buf *ret_body,
+                      char ret_limit[static LIMIT_WORDS_MAX])
+{
+    int r = secrets_redact(json, ret_body);
+
+    *ret_limit = '\0';
+    if (limit->hit != LIMIT_HIT_NONE)
+        (void)limit_use_write(limit, ret_limit);
+    if (r == 0)
+        return buf_append_slice(ret_body, json);
+    if (r < 0)
+        buf_clear(ret_body);
+    return r < 0 ? buf_append_str(ret_body, WORKER_ERROR_WITHHELD) : 0;
+}
+
+static_assert(WORKER_LIMIT_MAX == LIMIT_WORDS_MAX, "the same words");
+
+int worker_error_body(int error, struct slice json, struct buf *ret_body,
+                      char ret_limit[static WORKER_LIMIT_MAX])
+{
+    struct limit_use limit = {.hit = LIMIT_HIT_NONE};
+
+    (void)limits_find(error, &limit);
+    return error_body(&limit, json, ret_body, ret_limit);
+}
+
 int worker_fail(struct worker *w, struct slice json)
 {
     char limit[LIMIT_WORDS_MAX] = "";
@@ -407,19 +433,18 @@ int worker_fail(struct worker *w, struct slice json)
     struct buf b = BUF_INIT(SIZE_MAX);
     int r;
 
-    if (w->limit.hit != LIMIT_HIT_NONE || limits_find(w->suspect, &w->limit))
-        (void)limit_use_write(&w->limit, limit);
+    if (w->limit.hit == LIMIT_HIT_NONE)
+        (void)limits_find(w->suspect, &w->limit);
     if (w->answer == ANSWER_SENT) {
         /* Too late: a broken-off answer is all that can still tell, and the log. */
         worker_tell_limit(w->suspect);
         return -EPIPE;
     }
-    headers[2].value = slice_str(limit);
     w->answer = ANSWER_NONE;
-    r = secrets_redact(json, &b);
-    if (r != 0)
-        json = r > 0 ? buf_slice(&b) : SLICE_LIT(WORKER_ERROR_WITHHELD);
-    r = worker_answer(w, 500, headers, ARRAY_SIZE(headers) - (*limit == '\0'), json);
+    r = error_body(&w->limit, json, &b, limit);
+    headers[2].value = slice_str(limit);
+    r = worker_answer(w, 500, headers, ARRAY_SIZE(headers) - (*limit == '\0'),
+                      r < 0 ? SLICE_LIT(WORKER_ERROR_WITHHELD) : buf_slice(&b));
     buf_deinit(&b);
     return r;
 }
@@ -475,6 +500,16 @@ static bool request_waits(const struct worker *w)
 
 static struct worker the_worker __attribute__((aligned(4096))); /* one page, as a rule */
 
+void worker_begin(const struct zygote_host *host, void *ctx)
+{
+    if (secrets_take(host, ctx) < 0) {
+        (void)!write(STDERR_FILENO, NO_SECRETS, sizeof(NO_SECRETS) - 1);
+        _exit(EXIT_FAILURE);
+    }
+    if (host->after_fork)
+        host->after_fork(ctx);
+}
+
 void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation)
 {
     struct worker *w = &the_worker;
@@ -487,12 +522,7 @@ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolat
     buf_init(&w->out_head, OUT_HEAD_MAX);
     buf_init(&w->out_body, OUT_BODY_BYTES);
     http_parser_init(&w->parser, HTTP_REQUEST, &worker_limits);
-    if (secrets_take(host, ctx) < 0) {
-        (void)!write(STDERR_FILENO, NO_SECRETS, sizeof(NO_SECRETS) - 1);
-        _exit(EXIT_FAILURE);
-    }
-    if (host->after_fork)
-        host->after_fork(ctx);
+    worker_begin(host, ctx);
     if (!request_waits(w))
         rehearse(w, host, ctx);
     do {

@@ -59,6 +59,13 @@ void worker_suspect(struct worker *w, int error);
 struct rusage;
 void worker_suspect_child(struct worker *w, int code, int status, const struct rusage *usage);
 
+/* For a runtime that speaks HTTP by itself: the body of such an answer, made of the JSON, and the
+ * value of its Mayfly-Limit header, "" if there is none. `error` is as for worker_suspect(), or 0.
+ * Returns 0 or -errno. */
+#define WORKER_LIMIT_MAX 64
+int worker_error_body(int error, struct slice json, struct buf *ret_body,
+                      char ret_limit[static WORKER_LIMIT_MAX]);
+
 /* Before the end of a worker that crashes: names the limit on stderr, if it is one; `error` is
  * errno at that time. Context: async-signal-safe. */
 void worker_tell_limit(int error);

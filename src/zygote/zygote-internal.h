@@ -128,7 +128,11 @@ void limits_remember(const struct sandbox_worker *w);
 bool limits_find(int error, struct limit_use *ret);
 bool limits_of_child(int code, int status, const struct rusage *usage, struct limit_use *ret);
 
-/* The worker's whole life after the fork. */
+/* The first that a worker does: its variables, then what its runtime must make right. Ends the
+ * process if it cannot. */
+void worker_begin(const struct zygote_host *host, void *ctx);
+
+/* And all that comes then. */
 _noreturn_ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation);
 
 /* Instead of an error from which secrets cannot be taken out for want of memory. */

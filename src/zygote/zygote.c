@@ -263,7 +263,8 @@ static int fork_by(const struct zygote_host *host, void *ctx, const struct inher
     return host->fork ? host->fork(ctx, clone_worker, &call) : fork_worker(in, ret);
 }
 
-static void on_fork(struct zygote *z, struct wire_message *m, const struct zygote_host *host,
+/* Returns true in the new worker, where z is not there any more. */
+static bool on_fork(struct zygote *z, struct wire_message *m, const struct zygote_host *host,
                     void *ctx)
 {
     struct inheritance in = {.socket = m->fds[0],
@@ -273,7 +274,6 @@ static void on_fork(struct zygote *z, struct wire_message *m, const struct zygot
                              .n_alive = z->children.n,
                              .slots_v2 = z->slots.v2,
                              .sandbox = z->sandbox};
-    enum isolation isolation = z->start.isolation;
     struct wire_message reply, more = {.type = WIRE_SLOTS_WANTED};
     struct pidref child = PIDREF_NULL;
     int r;
@@ -282,7 +282,7 @@ static void on_fork(struct zygote *z, struct wire_message *m, const struct zygot
     slots_fork_begin(&z->slots);
     r = z->children.n < CHILDREN_MAX ? fork_by(host, ctx, &in, &child) : -EAGAIN;
     if (r == 0)
-        worker_run(host, ctx, isolation); /* in the worker: z is not there any more */
+        return true;
     slots_fork_end(&z->slots);
     if (r < 0) {
         reply = (struct wire_message){.type = WIRE_FORK_FAILED,
@@ -298,6 +298,7 @@ static void on_fork(struct zygote *z, struct wire_message *m, const struct zygot
     more.slots_wanted.slots = r < 0 ? 0 : slots_wanted(&z->slots, in.slot);
     if (more.slots_wanted.slots > 0)
         send_blocking(&z->control, &more);
+    return false;
 }
 
 static uint64_t timeval_us(struct timeval t)
@@ -394,18 +395,20 @@ static void close_fork_fds(struct wire_message *m)
     wire_message_deinit(m);
 }
 
-static void on_gateway(struct zygote *z, const struct zygote_host *host, void *ctx)
+/* Returns true in a new worker. */
+static bool on_gateway(struct zygote *z, const struct zygote_host *host, void *ctx)
 {
     struct wire_message m;
     int r;
 
     while ((r = wire_recv(&z->gateway, &m)) == WIRE_E_OK) {
-        if (m.type == WIRE_FORK)
-            on_fork(z, &m, host, ctx);
+        if (m.type == WIRE_FORK && on_fork(z, &m, host, ctx))
+            return true;
         close_fork_fds(&m);
     }
     if (r != WIRE_E_AGAIN)
         drop_gateway(z);
+    return false;
 }
 
 static void on_control(struct zygote *z)
@@ -455,14 +458,9 @@ static int prepare(struct zygote *z)
     return 0;
 }
 
-void zygote_run(struct zygote *z, const struct zygote_host *host, void *ctx)
+/* Serves until it finds itself in a new worker: then it returns. */
+static void loop(struct zygote *z, const struct zygote_host *host, void *ctx)
 {
-    struct wire_message ready = {.type = WIRE_READY};
-    int r = prepare(z);
-
-    if (r < 0)
-        zygote_fail_text(z, "Runtime.Zygote", strerrordesc_np(-r), "");
-    send_blocking(&z->control, &ready);
     for (;;) {
         struct pollfd fds[_POLL_MAX] = {
             [POLL_CONTROL] = {.fd = z->control.fd, .events = POLLIN},
@@ -475,11 +473,37 @@ void zygote_run(struct zygote *z, const struct zygote_host *host, void *ctx)
                 continue;
             _exit(EXIT_FAILURE);
         }
-        if (fds[POLL_GATEWAY].revents)
-            on_gateway(z, host, ctx);
+        if (fds[POLL_GATEWAY].revents && on_gateway(z, host, ctx))
+            return;
         if (fds[POLL_SIGNAL].revents)
             on_signal(z);
         if (fds[POLL_CONTROL].revents)
             on_control(z);
     }
+}
+
+static void begin(struct zygote *z)
+{
+    struct wire_message ready = {.type = WIRE_READY};
+    int r = prepare(z);
+
+    if (r < 0)
+        zygote_fail_text(z, "Runtime.Zygote", strerrordesc_np(-r), "");
+    send_blocking(&z->control, &ready);
+}
+
+void zygote_run(struct zygote *z, const struct zygote_host *host, void *ctx)
+{
+    enum isolation isolation = z->start.isolation;
+
+    begin(z);
+    loop(z, host, ctx);
+    worker_run(host, ctx, isolation);
+}
+
+void zygote_run_bare(struct zygote *z, const struct zygote_host *host, void *ctx)
+{
+    begin(z);
+    loop(z, host, ctx);
+    worker_begin(host, ctx);
 }

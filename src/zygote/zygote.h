@@ -77,6 +77,11 @@ const struct zygote_start *zygote_start(const struct zygote *z);
  * Context: single-threaded; SIGCHLD is blocked and every child of the process is reaped here. */
 _noreturn_ void zygote_run(struct zygote *z, const struct zygote_host *host, void *ctx);
 
+/* The same for a runtime that speaks HTTP on ZYGOTE_FD_WORKER by itself: returns in each worker,
+ * when its variables are set and host's after_fork has run. touch and serve are not called. The
+ * worker ends by _exit(), and z is not there any more. Never returns in the zygote. */
+void zygote_run_bare(struct zygote *z, const struct zygote_host *host, void *ctx);
+
 /* Tells why the function cannot be loaded, and exits. `json` is
  * {"errorType": ..., "errorMessage": ..., "stackTrace": [...]} as an unhandled error is. */
 _noreturn_ void zygote_fail(struct zygote *z, struct slice json);
