@@ -646,6 +646,15 @@ static int read_python(struct reader *rd, void *into, json_t *value, const struc
     return string_read(rd, value, here, &c->python);
 }
 
+static int read_node(struct reader *rd, void *into, json_t *value, const struct json_path *here,
+                     size_t index)
+{
+    struct config *c = into;
+
+    c->node_line = json_locate(rd->text, here);
+    return string_read(rd, value, here, &c->node);
+}
+
 /* For editors; not looked at. */
 static int read_schema(struct reader *rd, void *into, json_t *value, const struct json_path *here,
                        size_t index)
@@ -656,6 +665,7 @@ static int read_schema(struct reader *rd, void *into, json_t *value, const struc
 static const struct key file_keys[] = {
     {"$schema", read_schema, 0},  {"functions", read_functions, 0}, {"routes", read_routes, 0},
     {"include", read_include, 0}, {"defaults", read_defaults, 0},   {"python", read_python, 0},
+    {"node", read_node, 0},
 };
 
 const char *config_key(enum config_object object, size_t i)
@@ -766,6 +776,7 @@ struct config *config_free(struct config *c)
     free(c->includes);
     settings_deinit(&c->defaults);
     free(c->python);
+    free(c->node);
     free(c);
     return NULL;
 }

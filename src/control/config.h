@@ -53,6 +53,8 @@ struct config {
     struct config_settings defaults;
     char *python; /* or NULL */
     uint32_t python_line;
+    char *node; /* or NULL */
+    uint32_t node_line;
     struct config_function *functions;
     uint32_t n_functions;
     struct config_route *routes;

@@ -26,6 +26,11 @@ struct unit {
     struct interpreter interpreter; /* what it said of itself */
     char *python_broken;            /* why there is none */
     struct deps_job *python_deps;   /* what is to be installed for it; or NULL */
+    struct interpreter node;        /* of node; its version always */
+    char *node_broken;              /* why there is none */
+    char *node_why;                 /* it cannot be forked; "" if it can */
+    unsigned node_major, node_minor;
+    bool node_forks;
 };
 
 /* One function that is becoming. */

@@ -25,7 +25,9 @@ static const struct runtime_kind kinds[_TARGET_MAX] = {
                        .finish = runtime_source_finish,
                        .digest = runtime_source_digest},
     [TARGET_SHARED] = {.prepare = runtime_shared_prepare},
-    [TARGET_NODE] = {.prepare = runtime_node_prepare},
+    [TARGET_NODE] = {.prepare = runtime_node_prepare,
+                     .digest = runtime_node_digest,
+                     .env = bind_now_env},
     [TARGET_RUBY] = {.prepare = runtime_ruby_prepare, .env = bind_now_env},
     [TARGET_PHP] = {.prepare = runtime_php_prepare, .env = bind_now_env},
     [TARGET_PERL] = {.prepare = runtime_perl_prepare, .env = bind_now_env},
@@ -45,6 +47,24 @@ int runtime_argv(struct draft *d, const char *a, const char *b, const char *c)
             return -ENOMEM;
     }
     return 0;
+}
+
+int runtime_argv_add(struct draft *d, const char *word)
+{
+    size_t n = 0;
+    char **more;
+
+    while (d->f.argv[n])
+        n++;
+    if (n + 1 >= SNAPSHOT_ARGS_MAX)
+        return -ENOBUFS;
+    more = reallocarray(d->f.argv, n + 2, sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    d->f.argv = more;
+    more[n] = slice_dup(slice_str(word));
+    more[n + 1] = NULL;
+    return more[n] ? 0 : -ENOMEM;
 }
 
 char *runtime_lib_file(struct load *l, struct draft *d, const char *file)

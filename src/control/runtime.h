@@ -19,6 +19,9 @@ struct runtime_kind {
 /* Sets the zygote's command line: up to three words, NULL for none. Returns 0 or -ENOMEM. */
 int runtime_argv(struct draft *d, const char *a, const char *b, const char *c);
 
+/* Adds a word to it. Returns 0, -ENOBUFS or -ENOMEM. */
+int runtime_argv_add(struct draft *d, const char *word);
+
 /* A part of mayfly that must be there. NULL without memory or, with the draft broken, without it.
  */
 char *runtime_lib_file(struct load *l, struct draft *d, const char *file);
@@ -38,3 +41,4 @@ int runtime_ruby_prepare(struct load *l, struct draft *d);
 int runtime_php_prepare(struct load *l, struct draft *d);
 int runtime_perl_prepare(struct load *l, struct draft *d);
 int runtime_node_prepare(struct load *l, struct draft *d);
+void runtime_node_digest(const struct draft *d, struct digest *digest);

@@ -50,6 +50,9 @@ static struct unit *unit_free(struct unit *u)
     api_files_deinit(&u->api);
     free(u->python);
     free(u->python_broken);
+    interpreter_deinit(&u->node);
+    free(u->node_broken);
+    free(u->node_why);
     tree_deinit(&u->tree);
     interpreter_deinit(&u->interpreter);
     free(u);

@@ -21,7 +21,7 @@ static const struct {
     {"{\n \"function\": {}}",
      "mayfly.json:2: unknown key \"function\"; did you mean \"functions\"?"},
     {"{\n \"zzz\": 1}", "mayfly.json:2: unknown key \"zzz\"; known are $schema, functions, routes, "
-                        "include, defaults, python"},
+                        "include, defaults, python, node"},
     {"{\"functions\": {\n\"sleep\": {\"handler\": \"a.b\",\n\n\"timout\": 3}}}",
      "mayfly.json:4: functions.sleep: unknown key \"timout\"; did you mean \"timeout\"?"},
     {"{\"functions\": {\"sleep\": {\"handler\": \"a.b\",\n\"isolatoin\": 3}}}",
@@ -161,7 +161,7 @@ static const struct {
     {"{\"a\x1b[31m\": 3}", "mayfly.json:1:3: control character 0x1b near '\"a'; look for a comma, "
                            "quote or bracket too many or too few before it"},
     {"{\"\\u001b[31m\": 3}", "mayfly.json:1: unknown key \"\\x1b[31m\"; known are $schema, "
-                             "functions, routes, include, defaults, python"},
+                             "functions, routes, include, defaults, python, node"},
 };
 
 static void every_mistake_is_named_with_line_and_mend(void **state)

@@ -413,8 +413,9 @@ static void one_bad_function_breaks_only_itself(void **state)
                          "write the file without its ending, '.', and the name in it");
     expect_broken("both", "mayfly.json:8: functions.both.handler: there are both both.py and "
                           "both.js; say which by \"runtime\"");
-    expect_broken("node", "mayfly.json:10: functions in JavaScript and TypeScript cannot run yet: "
-                          "this version of mayfly has no Node.js runtime");
+    expect_broken("node",
+                  "mayfly.json:10: mayfly is not installed completely: /lib/node/mayfly-node is "
+                  "missing");
     expect_broken("web", "mayfly.json:11: functions.web.handler: the runtime \"web\" cannot run "
                          "yet in this version of mayfly");
     expect_broken("prog", "mayfly.json:12: functions.prog.handler: /p/plain.sh is not executable; "

@@ -37,6 +37,11 @@ TABLE = [
     Kind("python-lambda", {"handler": "py_lambda.handler"}, streams=False, whole_max=LAMBDA_MAX),
     Kind("python-wsgi", {"handler": "py_wsgi.app"}),
     Kind("python-http-server", {"handler": "py_http_server.handler"}),
+    Kind("node-lambda", {"handler": "node_lambda.handler"}, streams=False, whole_max=LAMBDA_MAX, needs=("node",)),
+    Kind("node-lambda-stream", {"handler": "node_lambda_stream.handler"}, whole_max=LAMBDA_MAX, needs=("node",)),
+    Kind("node-reqres", {"handler": "node_reqres.default"}, needs=("node",)),
+    Kind("node-fetch", {"handler": "node_fetch.default"}, needs=("node",)),
+    Kind("node-server", {"handler": "node_server.default"}, errors=False, needs=("node",)),
     Kind("cgi", {"handler": "cgi.py", "runtime": "exec"}, REQUEST, errors=False, stack="", sleeper="cgi.py"),
 ]
 

@@ -1,0 +1,60 @@
+'use strict';
+
+/* A Node function from its load to its requests. As `fork` this process is the zygote: it loads the
+ * function, rehearses, and hands over to C, which returns in each worker. As `single` it serves one
+ * request itself. */
+
+const path = require('path');
+
+const mode = process.argv[2];
+const addon = require('./addon').load(path.join(__dirname, '..', 'mayfly.node'), mode);
+const end = require('./end');
+const errors = require('./errors');
+const identity = require('./identity');
+const load = require('./load');
+const Server = require('./server');
+
+const start = mode === 'single' ? JSON.parse(process.env.MAYFLY_START) : addon.open();
+
+delete process.env.MAYFLY_START;
+process.argv.splice(1, 2, start.handler);
+end.install(addon);
+errors.install(addon);
+identity.install(addon, mode);
+
+/* An error of the load: the zygote tells it in its place and ends; a process that is on its own tells
+ * it to the request that it was started for. */
+function failLoad(error) {
+  errors.print(error);
+  if (mode === 'single') new Server(addon, start, { handle() { throw error; } }).serve();
+  else addon.fail(JSON.stringify(errors.describe(error)));
+}
+
+/* In a worker, right after the fork. */
+async function work(server) {
+  identity.renew();
+  if (!addon.waits()) await server.rehearse();
+  server.serve();
+}
+
+async function main() {
+  const adapter = await load.load(start);
+  const server = new Server(addon, start, adapter);
+
+  end.loaded();
+  if (mode === 'single') {
+    addon.single();
+    await work(server);
+    return;
+  }
+  await server.warmUp();
+  /* From a turn of the event loop of its own: nothing is half done there. */
+  setImmediate(() => {
+    server.settle();
+    addon.run();
+    work(server);
+  });
+}
+
+end.whileLoading(failLoad);
+main().catch(failLoad);

@@ -1,0 +1,148 @@
+'use strict';
+
+/* The worker's end of the wire: HTTP/1.1 on descriptor 3, spoken by node's own http.Server. So what an
+ * adapter gets are the request and response that every Node program knows, and streams, back-pressure
+ * and upgrades are node's affair. */
+
+const http = require('http');
+const net = require('net');
+const v8 = require('v8');
+const vm = require('vm');
+
+const end = require('./end');
+const errors = require('./errors');
+
+const REQUEST_FD = 3;
+const HEAD_BYTES_MAX = 1 << 20; /* the gateway's limits are the ones that count */
+const WARM_UPS = 12; /* until V8 has compiled what a request runs, and filled its caches */
+const REHEARSAL = 'POST /rehearsal?a=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n' +
+  'User-Agent: rehearsal\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}';
+
+class Server {
+  constructor(addon, start, adapter) {
+    this.addon = addon;
+    this.adapter = adapter;
+    this.isInstance = start.isolation === 'instance';
+    this.isRehearsal = true;
+    this.current = null; /* the request that is at work: [req, res] */
+    this.server = http.createServer({ maxHeaderSize: HEAD_BYTES_MAX }, (req, res) => this.onRequest(req, res));
+    for (const name of ['timeout', 'keepAliveTimeout', 'headersTimeout', 'requestTimeout', 'maxRequestsPerSocket'])
+      this.server[name] = 0;
+    if (adapter.upgrade) this.server.on('upgrade', (req, socket, head) => this.onUpgrade(req, socket, head));
+    addon.catchSignals((why) => this.onDeadline(why));
+  }
+
+  /* ---- ahead of requests ---- */
+
+  /* A request with a handler that does nothing, over a real pair of sockets. */
+  rehearse() {
+    if (!this.addon.pair) return Promise.resolve();
+    return new Promise((resolve) => {
+      const [here, there] = this.addon.pair();
+      const socket = new net.Socket({ fd: here, readable: true, writable: true });
+      const client = new net.Socket({ fd: there, readable: true, writable: true });
+      let left = 2;
+      const onClose = () => --left === 0 && resolve();
+
+      client.on('error', () => {});
+      socket.on('error', () => {}).on('close', onClose);
+      client.on('data', () => client.end()).on('close', onClose);
+      this.server.emit('connection', socket);
+      client.write(REHEARSAL);
+    });
+  }
+
+  /* In the zygote, often enough for V8 to have seen it all: what a worker compiles, it has to copy. */
+  async warmUp() {
+    for (let i = 0; i < WARM_UPS; i++) await this.rehearse();
+  }
+
+  /* The last that a zygote does: garbage is not handed down. */
+  settle() {
+    v8.setFlagsFromString('--expose-gc');
+    vm.runInNewContext('gc')();
+  }
+
+  async rehearsed(req, res) {
+    for await (const piece of req) void piece;
+    if (this.adapter.touch) this.adapter.touch();
+    res.end('rehearsed');
+  }
+
+  /* ---- requests ---- */
+
+  serve() {
+    const socket = new net.Socket({ fd: REQUEST_FD, readable: true, writable: true });
+
+    this.isRehearsal = false;
+    /* Not needed, or not needed any more. Whoever waits for an answer has ended us before. */
+    socket.on('close', () => this.current || end.exit(0));
+    socket.on('error', () => {});
+    this.server.emit('connection', socket);
+  }
+
+  onRequest(req, res) {
+    if (this.isRehearsal) this.rehearsed(req, res);
+    else this.answer(req, res);
+  }
+
+  async answer(req, res) {
+    let ended = false; /* by an error that the adapter does not know of */
+    const sent = new Promise((resolve) => {
+      res.once('finish', resolve);
+      res.once('close', resolve);
+    });
+
+    this.current = [req, res];
+    end.whileServing((error, exit) => {
+      if (ended) return;
+      ended = true;
+      if (res.writableEnded) errors.print(error); /* behind the answer: for the log alone */
+      else errors.fail(req, res, error);
+      sent.then(exit);
+    });
+    try {
+      await this.adapter.handle(req, res);
+    } catch (error) {
+      if (!ended) errors.fail(req, res, error);
+    }
+    await sent;
+    if (ended) return;
+    this.current = null;
+    end.whileServing(null);
+    if (!this.isInstance || req.socket.destroyed) end.exit(0);
+  }
+
+  async onUpgrade(req, socket, head) {
+    socket.once('close', () => end.exit(0));
+    try {
+      await this.adapter.upgrade(req, socket, head);
+    } catch (error) {
+      errors.print(error);
+      socket.destroy();
+    }
+  }
+
+  /* ---- the end of its time ---- */
+
+  /* Called by the addon, on top of what runs or out of the event loop that waits. */
+  onDeadline(why) {
+    const lines = ['still running at the deadline'];
+
+    if (why === 'running') {
+      const { stack } = new Error('stack');
+      lines.push('main thread (most recent call first):',
+        ...stack.split('\n').slice(1).filter((line) => !errors.isFrameOfOthers(line)));
+    } else {
+      const counts = new Map();
+      for (const name of process.getActiveResourcesInfo())
+        counts.set(name, (counts.get(name) || 0) + 1);
+      lines.push('the event loop waits; active are:',
+        ...[...counts].map(([name, n]) => `    ${name}${n > 1 ? ` (${n})` : ''}`));
+    }
+    process._rawDebug(`\x1estack\n${lines.join('\n')}`);
+    this.addon.exit(124);
+  }
+}
+
+module.exports = Server;
