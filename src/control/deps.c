@@ -116,6 +116,7 @@ static bool is_passed_on(const char *variable)
                                         "CPPFLAGS=",
                                         "LDFLAGS=",
                                         "MAKEFLAGS=",
+                                        "NPM_TOKEN=",
                                         "PIP_",
                                         "UV_",
                                         "npm_config_"};
@@ -381,7 +382,7 @@ int deps_about(struct function *f, const char *format, ...)
     return len < 0 ? -ENOMEM : 0;
 }
 
-int deps_finish(struct draft *d, const struct deps_job *job)
+int deps_finish(struct draft *d, const struct deps_job *job, const char *part, const char *target)
 {
     struct function *f = &d->f;
     char **more;
@@ -398,8 +399,8 @@ int deps_finish(struct draft *d, const struct deps_job *job)
     if (!more)
         return -ENOMEM;
     f->mounts = more;
-    more[n] = path_join(job->place, "tree");
-    more[n + 1] = more[n] ? slice_dup(slice_str(job->inside)) : NULL;
+    more[n] = path_join(job->place, part);
+    more[n + 1] = more[n] ? slice_dup(slice_str(target)) : NULL;
     more[n + 2] = NULL;
     if (!more[n] || !more[n + 1])
         return -ENOMEM;

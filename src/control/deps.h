@@ -30,7 +30,7 @@ struct deps_job {
     char *what;              /* "3 Python packages of api/requirements.txt" */
     char *file;              /* the one that says which, as messages call it */
     char *input;             /* the command's stdin, or NULL */
-    const char *inside;      /* where the tree is shown to functions and to the command */
+    const char *inside;      /* where the tree is shown to the command */
     char *words[DEPS_WORDS]; /* options for mayfly-build, then "--" and the command; NULL-terminated
                               */
     unsigned n_words;
@@ -67,9 +67,9 @@ void deps_words_begin(struct load *l, struct deps_job *job);
 /* Carries out all of the load. As build_run(). */
 int deps_run(struct load *l, const struct build_context *ctx);
 
-/* Shows the result to a function at job->inside. Breaks the draft if there is none. Returns 0 or
- * -ENOMEM. */
-int deps_finish(struct draft *d, const struct deps_job *job);
+/* Shows a part of the result to a function at `target`. Breaks the draft if there is none. Returns
+ * 0 or -ENOMEM. */
+int deps_finish(struct draft *d, const struct deps_job *job, const char *part, const char *target);
 
 /* Removes sets that nobody has asked for in a long time. */
 void deps_prune(const char *deps, const struct load *l);
@@ -88,3 +88,20 @@ bool deps_python_wanted(const struct unit *u);
 
 /* What is installed in a virtual environment that the author keeps, by the names there. */
 void deps_venv_digest(const char *python, struct digest *digest);
+
+/* ---- deps-node.c ---- */
+
+/* Whether the function is run by Node. */
+bool deps_node_wanted(const struct draft *d);
+
+/* Before the builds: asks for what the unit's package-lock.json names, or breaks the draft. After
+ * them: shows it. Return 0 or -ENOMEM. */
+int deps_node_prepare(struct load *l, struct draft *d);
+int deps_node_finish(struct draft *d);
+
+/* What of it makes a difference to the version; node_modules that the author keeps as well. */
+void deps_node_digest(const struct draft *d, struct digest *digest);
+
+/* The folder with the packages on the host, for NODE_PATH where there is no root of its own: only
+ * require() follows that. NULL if there is none, or without memory; the caller's. */
+char *deps_node_path(const struct draft *d);

@@ -31,6 +31,10 @@ struct unit {
     char *node_why;                 /* it cannot be forked; "" if it can */
     unsigned node_major, node_minor;
     bool node_forks;
+    struct deps_job *npm_deps;      /* as python_deps, for Node.js */
+    char *npm_broken;
+    bool npm_asked;
+    uint8_t npm_mark[TREE_HASH_SIZE]; /* of its node_modules */
 };
 
 /* One function that is becoming. */

@@ -97,7 +97,7 @@ int runtime_python_prepare(struct load *l, struct draft *d)
 int runtime_python_finish(struct draft *d)
 {
     const struct deps_job *job = d->unit->python_deps;
-    int r = job ? deps_finish(d, job) : 0;
+    int r = job ? deps_finish(d, job, "tree", DEPS_PYTHON_INSIDE) : 0;
 
     if (!job || r < 0 || d->f.broken)
         return r;

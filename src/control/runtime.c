@@ -97,14 +97,18 @@ int runtime_read_add(struct function *f, const char *path)
 
 int runtime_prepare(struct load *l, struct draft *d)
 {
-    return d->f.broken ? 0 : kinds[d->target.kind].prepare(l, d);
+    int r = d->f.broken ? 0 : kinds[d->target.kind].prepare(l, d);
+
+    return r == 0 && !d->f.broken && deps_node_wanted(d) ? deps_node_prepare(l, d) : r;
 }
 
 int runtime_finish(struct draft *d)
 {
     int (*finish)(struct draft * d) = kinds[d->target.kind].finish;
 
-    return finish && !d->f.broken ? finish(d) : 0;
+    int r = finish && !d->f.broken ? finish(d) : 0;
+
+    return r == 0 && !d->f.broken && deps_node_wanted(d) ? deps_node_finish(d) : r;
 }
 
 void runtime_digest(const struct draft *d, struct digest *digest)
@@ -117,6 +121,8 @@ void runtime_digest(const struct draft *d, struct digest *digest)
     digest_str(digest, slice_str(d->target.symbol));
     if (kind->digest)
         kind->digest(d, digest);
+    if (deps_node_wanted(d))
+        deps_node_digest(d, digest);
 }
 
 /* ---- environment ---- */
@@ -190,6 +196,7 @@ int runtime_env(struct load *l, struct draft *d)
     char *const *own = d->config ? d->config->settings.env : NULL;
     char *const *defaults = d->unit->config->defaults.env;
     const char *const *fixed = d->f.broken ? NULL : kinds[d->target.kind].env;
+    _cleanup_free_ char *modules = deps_node_wanted(d) ? deps_node_path(d) : NULL;
     struct function *f = &d->f;
     int r = 0;
 
@@ -203,6 +210,8 @@ int runtime_env(struct load *l, struct draft *d)
         r = env_add(f, variable_unescape(*defaults));
     for (; fixed && *fixed && r == 0; fixed++)
         r = env_add(f, slice_dup(slice_str(*fixed)));
+    if (modules && r == 0)
+        r = env_addf(f, "NODE_PATH=%s", modules);
     r = r < 0 ? r : env_addf(f, "MAYFLY_URL=%s", l->options->url);
     r = r < 0 ? r : env_addf(f, "MAYFLY_FUNCTION=%s", f->name);
     r = r < 0 ? r : env_addf(f, "AWS_LAMBDA_FUNCTION_NAME=%s", f->name);

@@ -53,6 +53,7 @@ static struct unit *unit_free(struct unit *u)
     interpreter_deinit(&u->node);
     free(u->node_broken);
     free(u->node_why);
+    free(u->npm_broken);
     tree_deinit(&u->tree);
     interpreter_deinit(&u->interpreter);
     free(u);
