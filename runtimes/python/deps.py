@@ -282,13 +282,18 @@ def local_file(dependencies, where, text):
     if not re.search(r"\.(whl|zip|tar\.gz|tar\.bz2|tgz)$", path):
         raise Mistake(f"{where}: \"{text}\" is a folder with sources, which would change without notice; build it "
                       "(pip wheel --no-deps) and name the .whl file")
-    if not whole.startswith(os.path.realpath(dependencies.directory) + "/") or not os.path.isfile(whole):
+    if not is_within(dependencies.directory, path) or not os.path.isfile(whole):
         raise Mistake(f"{where}: there is no file \"{path}\" in the project")
     digest = hashlib.sha256()
     with open(whole, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     dependencies.artefacts.append(f"{path} {digest.hexdigest()}")
+
+
+def is_within(directory, path):
+    """Whether a path lies in the project, links followed."""
+    return os.path.realpath(os.path.join(directory, path)).startswith(os.path.realpath(directory) + "/")
 
 
 def read_requirements(dependencies, file, lines, depth=0):
@@ -306,7 +311,7 @@ def read_requirements(dependencies, file, lines, depth=0):
             if "://" in name:
                 raise Mistake(f"{where}: files from elsewhere change without notice; keep a copy of {name} here")
             other = os.path.normpath(os.path.join(os.path.dirname(file), name))
-            if other.startswith("..") or not os.path.isfile(os.path.join(directory, other)):
+            if not is_within(directory, other) or not os.path.isfile(os.path.join(directory, other)):
                 raise Mistake(f"{where}: there is no file {other} in the project")
             read_requirements(dependencies, other, into, depth + 1)
             continue

@@ -44,6 +44,22 @@ static void put_strings(struct jsonw *w, const char *name, char *const *values)
     jsonw_array_end(w);
 }
 
+/* What is known of it for people: name=value each. */
+static void put_about(struct jsonw *w, char *const *about)
+{
+    jsonw_key(w, "about");
+    jsonw_object_begin(w);
+    for (; about && *about; about++) {
+        const char *equals = strchr(*about, '=');
+        _cleanup_free_ char *name =
+            equals ? slice_dup(slice(*about, (size_t)(equals - *about))) : NULL;
+
+        if (name)
+            put_str(w, name, equals + 1);
+    }
+    jsonw_object_end(w);
+}
+
 /* Variables that mention secrets, as mayfly.json has them. */
 static void put_secrets(struct jsonw *w, char *const *variables)
 {
@@ -74,6 +90,7 @@ static void put_function(struct jsonw *w, const struct function *f)
     put_strings(w, "reads", f->reads);
     put_strings(w, "writes", f->writes);
     put_secrets(w, f->secrets);
+    put_about(w, f->about);
     /* In the units of struct limits, which their names tell. */
     jsonw_key(w, "limits");
     jsonw_object_begin(w);
@@ -130,6 +147,15 @@ static int print_json(const struct snapshot *s, const struct check_options *o)
 
 /* ---- for people ---- */
 
+/* Of one that was asked for by its name. */
+static void print_about(const struct function *f)
+{
+    char text[600];
+
+    for (char *const *about = f->about; about && *about; about++)
+        (void)printf("  %s\n", log_quote(slice_str(*about), text, sizeof(text)));
+}
+
 static void print_table(const struct snapshot *s, const struct check_options *o)
 {
     char name[300];
@@ -144,6 +170,8 @@ static void print_table(const struct snapshot *s, const struct check_options *o)
                          runtime_name(f->runtime), isolation_name(f->isolation),
                          log_quote(slice_str(f->handler), name, sizeof(name)),
                          f->broken ? "  (broken)" : "");
+        if (o->function && is_shown(o, f))
+            print_about(f);
     }
     (void)printf("\n%-7s %-40s %-28s %s\n", "METHOD", "ROUTE", "FUNCTION", "DECLARED");
     for (uint32_t i = 0; i < s->n_routes; i++) {
@@ -180,9 +208,11 @@ static int print(const struct snapshot *s, const struct check_options *o)
         (void)fprintf(stderr, "mayfly-control: there is no function of that name\n");
         return EXIT_NOT_FOUND;
     }
-    if (o->json)
-        result = MAX(result, print_json(s, o));
-    else if (!o->names)
+    if (o->json) {
+        int printed = print_json(s, o); /* not within MAX(), which would do it twice */
+
+        result = MAX(result, printed);
+    } else if (!o->names)
         print_table(s, o);
     return result;
 }

@@ -267,7 +267,8 @@ static int check(const struct arguments *a)
         return EXIT_FAILURE;
     }
     options.libexec = libexec_folder();
-    options.deps = deps_folder(options.state, !a->state);
+    if (!a->check_options.names) /* which a shell asks for while somebody types */
+        options.deps = deps_folder(options.state, !a->state);
     result = check_run(&options, &a->check_options);
     free((char *)(uintptr_t)options.libexec);
     free((char *)(uintptr_t)options.deps);
