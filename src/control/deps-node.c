@@ -44,9 +44,25 @@ static struct {
     char version[128];
 } node;
 
-static int node_ask(char **ret_npm, struct error *err)
+/* npm is looked for beside its node first, as whoever has several of them has it. */
+static char *npm_find(const char *program)
 {
-    _cleanup_free_ char *found = path_search("node"), *npm = path_search("npm");
+    _cleanup_free_ char *beside = NULL, *found = NULL;
+    const char *slash = strrchr(program, '/');
+
+    if (slash && asprintf(&beside, "%.*s/npm", (int)(slash - program), program) < 0)
+        beside = NULL;
+    if (!beside || !path_is_program(beside))
+        found = path_search("npm");
+    return found                               ? realpath(found, NULL)
+           : beside && path_is_program(beside) ? realpath(beside, NULL)
+                                               : NULL;
+}
+
+/* `wanted` is the unit's own node, or NULL. */
+static int node_ask(const char *wanted, char **ret_npm, struct error *err)
+{
+    _cleanup_free_ char *found = wanted ? slice_dup(slice_str(wanted)) : path_search("node");
     char *real = found ? realpath(found, NULL) : NULL;
     _cleanup_(buf_deinit) struct buf b = BUF_INIT(8192);
     char *const argv[] = {real, "-p",
@@ -56,22 +72,23 @@ static int node_ask(char **ret_npm, struct error *err)
     struct stat st;
     int r;
 
-    if (!real || !npm || stat(real, &st) < 0) {
+    *ret_npm = found ? npm_find(found) : NULL;
+    if (!real || !*ret_npm || stat(real, &st) < 0) {
+        (void)error_set(err, -ENOENT, "there is no %s; run: apt install nodejs npm",
+                        real ? "npm" : "node");
         free(real);
-        return error_set(err, -ENOENT, "there is no %s; run: apt install nodejs npm",
-                         real ? "npm" : "node");
+        return -ENOENT;
     }
-    *ret_npm = realpath(npm, NULL);
     if (node.path && strcmp(node.path, real) == 0 && node.st.st_ino == st.st_ino &&
         node.st.st_mtim.tv_sec == st.st_mtim.tv_sec && node.st.st_size == st.st_size) {
         free(real);
-        return *ret_npm ? 0 : -ENOMEM;
+        return 0;
     }
     r = interpreter_run(argv, ASK_TIME_S, &b);
-    if (r < 0 || !*ret_npm) {
+    if (r < 0) {
         (void)error_set_errno(err, r, "%s does not run", real);
         free(real);
-        return r < 0 ? r : -ENOMEM;
+        return r;
     }
     free(node.path);
     node.path = real;
@@ -262,7 +279,7 @@ static int from_lock(struct load *l, struct unit *u, const char *file)
                           "then used as it is");
     if (k.packages == 0)
         return 0;
-    r = node_ask(&npm, &err);
+    r = node_ask(u->node.program, &npm, &err);
     if (r == -ENOMEM)
         return r;
     return r < 0 ? unit_break(u, file, err.text) : job_make(l, u, &k, file, npm);

@@ -372,6 +372,16 @@ def test_npm_packages_are_found_by_require_and_import(mayfly, package):
 
 @needs_npm
 @pytest.mark.core
+def test_functions_in_javascript_find_their_packages(mayfly, package):
+    daemon = mayfly({**package({"index.js": "module.exports = 'mini';"}),
+                     "api/c.js": "const mini = require('mini');\nmodule.exports = (req, res) => res.end(mini + ' c');\n",
+                     "api/deep/m.mjs": "import mini from 'mini';\nexport default (req, res) => res.end(mini + ' m');\n"})
+    assert (daemon.get("/api/c").text, daemon.get("/api/deep/m").text) == ("mini c", "mini m")
+    assert builds(daemon) == 1
+
+
+@needs_npm
+@pytest.mark.core
 def test_a_hostile_install_script_reaches_nothing(mayfly, package, tmp_path):
     script = "node -e \"" + (
         "const fs=require('fs');const r={uid:process.getuid()};"
