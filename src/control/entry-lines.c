@@ -1,4 +1,4 @@
-/* Ruby and Perl: what a file offers is defined at the beginning of a line, outside of
+/* Ruby: what a file offers is defined at the beginning of a line, outside of
  * documentation, before the mark that ends the code. */
 
 #include "control/entry.h"
@@ -71,28 +71,6 @@ bool entry_ruby(struct slice source, struct slice *ret_name)
             in_comment = false;
         else if (!in_comment && ruby_line_offers(line, ret_name))
             return true;
-    }
-    return false;
-}
-
-bool entry_perl(struct slice source, struct slice *ret_name)
-{
-    bool in_pod = false;
-    struct slice behind, rest;
-
-    while (source.len > 0) {
-        struct slice line = line_take(&source);
-
-        if (word_is(line, "__END__", &behind) || word_is(line, "__DATA__", &behind))
-            return false;
-        if (word_is(line, "=cut", &behind))
-            in_pod = false;
-        else if (line.len > 1 && line.base[0] == '=' && isalpha((unsigned char)line.base[1]))
-            in_pod = true;
-        else if (!in_pod && word_is(line, "sub", &behind) && word_is(behind, "handler", &rest)) {
-            *ret_name = slice(behind.base, 7);
-            return true;
-        }
     }
     return false;
 }

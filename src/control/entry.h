@@ -18,6 +18,3 @@ bool entry_c(struct slice source, struct slice *ret_name);
 /* The first at the beginning of a line in a Ruby file of: `Handler = ...`, a class or module
  * `Handler`, `def handler`, `def lambda_handler`. */
 bool entry_ruby(struct slice source, struct slice *ret_name);
-
-/* `sub handler` at the beginning of a line in a Perl file. */
-bool entry_perl(struct slice source, struct slice *ret_name);

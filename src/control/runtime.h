@@ -39,6 +39,5 @@ int runtime_shared_prepare(struct load *l, struct draft *d);
 int runtime_exec_prepare(struct load *l, struct draft *d);
 int runtime_ruby_prepare(struct load *l, struct draft *d);
 int runtime_php_prepare(struct load *l, struct draft *d);
-int runtime_perl_prepare(struct load *l, struct draft *d);
 int runtime_node_prepare(struct load *l, struct draft *d);
 void runtime_node_digest(const struct draft *d, struct digest *digest);

@@ -13,7 +13,6 @@ enum target_kind {
     TARGET_NODE,
     TARGET_RUBY,
     TARGET_PHP,
-    TARGET_PERL,
     TARGET_EXEC,
     _TARGET_MAX,
 };

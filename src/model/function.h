@@ -18,7 +18,6 @@ enum runtime {
     RUNTIME_WEB,
     RUNTIME_RUBY,
     RUNTIME_PHP,
-    RUNTIME_PERL,
     _RUNTIME_MAX,
 };
 
