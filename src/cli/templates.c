@@ -34,6 +34,24 @@ static const char exec_handler[] =
     "printf 'Hello! This is %s %s?%s\\n' \"$REQUEST_METHOD\" \"$SCRIPT_NAME$PATH_INFO\" \\\n"
     "    \"$QUERY_STRING\"\n";
 
+static const char ruby_handler[] =
+    "# Serves /api/@NAME@. Each request runs in a process of its own: what you change here, in\n"
+    "# memory, is gone when it has answered. What stands outside of the method is done once.\n"
+    "\n"
+    "def handler(event:, context:)\n"
+    "  parameters = event[\"queryStringParameters\"] || event\n"
+    "  { statusCode: 200, body: \"Hello, #{parameters[\"name\"] || \"world\"}!\\n\" }\n"
+    "end\n";
+
+static const char php_script[] =
+    "<?php\n"
+    "// Serves /api/@NAME@. The script is compiled once; each request runs it in a process of its\n"
+    "// own.\n"
+    "\n"
+    "header('Content-Type: text/plain');\n"
+    "$name = $_GET['name'] ?? 'world';\n"
+    "echo \"Hello, $name!\\n\";\n";
+
 #define CONFIG(handler, runtime)                                                                   \
     "{\n"                                                                                          \
     "  \"functions\": {\n"                                                                         \
@@ -48,6 +66,10 @@ static const char exec_handler[] =
 const struct template_file template_files[] = {
     {"python", "api/@NAME@.py", 0644, python_handler},
     {"python", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
+    {"ruby", "api/@NAME@.rb", 0644, ruby_handler},
+    {"ruby", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
+    {"php", "api/@NAME@.php", 0644, php_script},
+    {"php", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
     {"c", "@NAME@.c", 0644, c_handler},
     {"c", "mayfly.json", 0644, CONFIG("@NAME@.@SYMBOL@", "native")},
     {"exec", "@NAME@.sh", 0755, exec_handler},
