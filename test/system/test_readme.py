@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lib.daemon import BUILD, ROOT, run_cli
+from lib.daemon import BUILD, ROOT, SANITIZED, run_cli
 
 README = ROOT / "README.md"
 pytestmark = pytest.mark.skipif(not README.exists(), reason="only the build was copied")
@@ -63,7 +63,7 @@ def test_packages_are_named_once_a_group():
         elif line and not line.startswith("#"):
             assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", line), line
             group.append(line)
-    assert set(groups) == {"build", "test", "fuzz", "lint", "bench"}
+    assert set(groups) == {"build", "test", "languages", "fuzz", "lint", "bench"}
     assert all(sorted(set(names)) == sorted(names) for names in groups.values())
 
 
@@ -74,6 +74,7 @@ def test_installed_mayfly_finds_its_parts(mayfly, tmp_path, monkeypatch):
                    stdout=subprocess.DEVNULL, timeout=120)
     program, = tmp_path.rglob("bin/mayfly")
     monkeypatch.setattr("lib.daemon.MAYFLY", program)
-    for lang in ("python", "c", "exec"):
+    hosted = [lang for lang in ("ruby", "php") if (BUILD / "lib" / lang).exists() and not SANITIZED]
+    for lang in ("python", "c", "exec", *hosted):
         subprocess.run([program, "init", tmp_path / lang, "--lang", lang], check=True, capture_output=True)
         assert mayfly(tmp_path / lang).get("/api/hello").text.startswith("Hello"), lang
