@@ -30,6 +30,9 @@ static void function_fill(struct function *f, const char *name)
                            .argv = strings("/usr/bin/python3", "/lib/main.py"),
                            .env = strings("GREETING=hi=there", "EMPTY="),
                            .secrets = strings("PASSWORD=${secret:DB}", NULL),
+                           .mounts =
+                               strings("/var/lib/mayfly/deps/node-1/tree", "/var/node_modules"),
+                           .about = strings("interpreter=/usr/bin/node", NULL),
                            .secrets_when = SECRETS_LOAD,
                            .runtime = RUNTIME_NATIVE,
                            .isolation = ISOLATION_INSTANCE};
@@ -79,6 +82,8 @@ static void a_snapshot_survives_the_way_between_processes(void **state)
     assert_string_equal(t->functions[0].argv[1], "/lib/main.py");
     assert_null(t->functions[0].argv[2]);
     assert_string_equal(t->functions[0].env[0], "GREETING=hi=there");
+    assert_string_equal(t->functions[0].mounts[1], "/var/node_modules");
+    assert_string_equal(t->functions[1].about[0], "interpreter=/usr/bin/node");
     assert_null(t->functions[0].broken);
     assert_string_equal(t->functions[1].broken, "cc: not found");
     assert_int_equal(t->functions[0].runtime, RUNTIME_NATIVE);
@@ -195,6 +200,19 @@ static void change_env(struct snapshot *s)
 {
     strcpy(s->functions[0].env[1], "X");
 }
+static void change_mount_source(struct snapshot *s)
+{
+    s->functions[0].mounts[0][0] = 'x';
+}
+static void change_mount_target(struct snapshot *s)
+{
+    strcpy(s->functions[0].mounts[1], "/usr/lib");
+}
+static void change_mount_pairs(struct snapshot *s)
+{
+    free(s->functions[0].mounts[1]);
+    s->functions[0].mounts[1] = NULL;
+}
 static void change_pattern(struct snapshot *s)
 {
     strcpy(s->routes[0].pattern, "/a//");
@@ -221,6 +239,9 @@ static void a_snapshot_that_control_would_not_write_is_refused(void **state)
     assert_int_equal(decode_changed(change_twin), -EBADMSG);
     assert_int_equal(decode_changed(change_argv), -EBADMSG);
     assert_int_equal(decode_changed(change_env), -EBADMSG);
+    assert_int_equal(decode_changed(change_mount_source), -EBADMSG);
+    assert_int_equal(decode_changed(change_mount_target), -EBADMSG);
+    assert_int_equal(decode_changed(change_mount_pairs), -EBADMSG);
     assert_int_equal(decode_changed(change_pattern), -EBADMSG);
     assert_int_equal(decode_changed(change_clash), -EBADMSG);
     assert_int_equal(decode_changed(change_version), -EBADMSG);
@@ -318,6 +339,33 @@ static void the_longest_record_and_log_line_fit_one_message(void **state)
     buf_deinit(&b);
 }
 
+static void a_mount_stays_below_var_and_beside_the_code(void **state)
+{
+    static const char *const good[] = {"/var/node_modules", "/var/deps/python", "/var/tasks",
+                                       "/var/a.b"};
+    static const char *const bad[] = {
+        "/var",
+        "/var/",
+        "/usr/x",
+        "var/x",
+        "",
+        "/var/task",
+        "/var/task/x",
+        "/var/../etc",
+        "/var/a/..",
+        "/var//x",
+        "/var/./x",
+        "/var/x/",
+        "/varx",
+        "/var/a-name-that-takes-up-more-than-the-room-that-there-is-for-it"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+        assert_true(function_mount_is_valid(good[i]));
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_false(function_mount_is_valid(bad[i]));
+}
+
 static void function_names_are_safe_as_paths(void **state)
 {
     static const char *const good[] = {"a", "api/users", "api/[team]/[id]", "a-b_c.d", "...x"};
@@ -365,6 +413,7 @@ int main(void)
         cmocka_unit_test(an_outcome_out_of_range_becomes_the_last_one),
         cmocka_unit_test(a_batch_without_room_stays_whole),
         cmocka_unit_test(the_longest_record_and_log_line_fit_one_message),
+        cmocka_unit_test(a_mount_stays_below_var_and_beside_the_code),
         cmocka_unit_test(function_names_are_safe_as_paths),
         cmocka_unit_test(every_default_limit_is_allowed),
     };

@@ -116,7 +116,7 @@ static void a_plan_says_what_its_profile_does(void **state)
             "profile=degraded\ninit_namespaces=0\nzygote_namespaces=0\nworker_namespaces=0\n"
             "zygote_capabilities=0\nuid=1000\ngid=100\nids_first=0\ntmp_bytes=67108864\n"
             "tmp_inodes=4096\n" LIMITS_TEXT "own_root=0\nfilter=0\nendpoint=0\nlandlock=0\nworker."
-                                            "tmp_bytes=0\nworker.tmp_inodes=0\n"
+            "tmp_bytes=0\nworker.tmp_inodes=0\n"
             "worker.slot_uid=0\nworker.drop_capabilities=0\nworker.landlock=0\nworker.processes=0\n"
             "worker.memory_bytes=134217728\nworker.cpu_seconds=0\n",
     };
@@ -166,6 +166,24 @@ static void paths_of_the_host_are_found_inside(void **state)
                             cases[i].inside);
     example_plan(SANDBOX_DEGRADED, &plan);
     assert_string_equal(sandbox_plan_path(&plan, "/tmp/shop", dst, sizeof(dst)), "/tmp/shop");
+}
+
+static void what_is_mounted_elsewhere_is_found_there(void **state)
+{
+    static char *mounts[] = {"/tmp/state/deps/python-1/tree", "/var/deps/python",
+                             "/tmp/state/deps/node-2/tree/node_modules", "/var/node_modules", NULL};
+    struct sandbox_plan plan;
+    char dst[PATH_MAX];
+
+    (void)state;
+    example.mounts = mounts;
+    example_plan(SANDBOX_ROOT, &plan);
+    example.mounts = NULL;
+    assert_string_equal(
+        sandbox_plan_path(&plan, "/tmp/state/deps/python-1/tree/bin/python", dst, sizeof(dst)),
+        "/var/deps/python/bin/python");
+    assert_string_equal(plan.binds[plan.n_binds - 1].target, "/var/node_modules");
+    assert_false(plan.binds[plan.n_binds - 1].writable);
 }
 
 static void a_compiled_function_has_a_place_of_its_own(void **state)
@@ -329,6 +347,7 @@ int main(void)
         cmocka_unit_test(a_function_without_a_network_has_a_namespace_of_its_own),
         cmocka_unit_test(a_function_without_a_tmp_saves_its_workers_a_mount_namespace),
         cmocka_unit_test(paths_of_the_host_are_found_inside),
+        cmocka_unit_test(what_is_mounted_elsewhere_is_found_there),
         cmocka_unit_test(a_compiled_function_has_a_place_of_its_own),
         cmocka_unit_test(a_workers_part_travels_whole),
         cmocka_unit_test(every_profile_has_a_name),
