@@ -220,8 +220,9 @@ static int limit(int resource, uint64_t max)
     return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? -errno : 0;
 }
 
-/* Without namespaces: rules for paths, which the plan of a function leaves to the mounts. As root
- * another user as well. */
+/* Without namespaces: rules for paths, which the plan of a function leaves to the mounts, and no
+ * capabilities. It stays the daemon's user, as functions do there: another one could not enter the
+ * state folder. */
 static int confine_degraded(const struct build *b)
 {
     const char *reads[LIST_MAX + 16] = {"/usr",   "/bin", "/sbin", "/lib",     "/lib64",
@@ -236,11 +237,6 @@ static int confine_degraded(const struct build *b)
                                      writes, &fd);
     if (r < 0)
         return r;
-    if (geteuid() == 0) {
-        r = cred_become(builder_uid(), builder_uid());
-        if (r < 0)
-            return r;
-    }
     r = fd >= 0 ? sandbox_landlock_worker(fd) : 0;
     if (fd >= 0)
         fd_close(fd);
@@ -251,7 +247,8 @@ static int confine_degraded(const struct build *b)
 static _noreturn_ void command_exec(const struct build *b)
 {
     char *env[LIST_MAX + 1] = {NULL}, *argv[LIST_MAX + 1] = {NULL};
-    char dir[PATH_MAX];
+    char path[PATH_MAX];
+    const char *dir = sandbox_plan_path(&b->plan, b->tree, path, sizeof(path));
     int r = limit(RLIMIT_CPU, CPU_SECONDS);
 
     for (unsigned i = 0; i < b->env.n; i++)
@@ -267,7 +264,7 @@ static _noreturn_ void command_exec(const struct build *b)
         (void)error_set_errno(&err, r, "cannot confine the command");
         fail();
     }
-    if (chdir(sandbox_plan_path(&b->plan, b->tree, dir, sizeof(dir))) < 0)
+    if (chdir(dir) < 0)
         (void)error_set_errno(&err, -errno, "%s", dir);
     else if (execve(argv[0], argv, env) < 0)
         (void)error_set_errno(&err, -errno, "cannot start %s", argv[0]);
@@ -343,9 +340,6 @@ static int lock_take(const char *path)
 
 static int place_prepare(const struct build *b)
 {
-    uid_t uid = b->plan.ids_first ? sandbox_plan_zygote_uid(&b->plan)
-                : geteuid() == 0  ? builder_uid()
-                                  : geteuid();
     int r = builder_remove(b->place);
 
     if (r == 0 &&
@@ -353,8 +347,8 @@ static int place_prepare(const struct build *b)
         r = -errno;
     for (unsigned i = 0; i < b->copies.n && r == 0; i++)
         r = builder_copy(b->copies.at[i], b->tree, b->scratch);
-    if (r == 0 && geteuid() == 0)
-        r = builder_give(b->place, uid);
+    if (r == 0 && b->plan.ids_first)
+        r = builder_give(b->place, sandbox_plan_zygote_uid(&b->plan));
     return r < 0 ? error_set_errno(&err, r, "cannot prepare %s", b->place) : 0;
 }
 

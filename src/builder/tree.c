@@ -2,7 +2,6 @@
 
 #include "base/slice.h"
 #include "os/fd.h"
-#include "sandbox/sandbox.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,15 +13,6 @@
 
 #define DEPTH_MAX 200
 #define COPY_MAX  (64 * 1024 * 1024)
-
-uid_t builder_uid(void)
-{
-    struct sandbox_request rq = {.profile = SANDBOX_ROOT, .index = SANDBOX_INDEX_BUILD};
-    static struct sandbox_plan plan;
-
-    sandbox_plan_build(&rq, &plan);
-    return sandbox_plan_zygote_uid(&plan);
-}
 
 /* What is to be done with each entry: folders when they are left. fd is the folder's that it is in.
  */

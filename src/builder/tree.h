@@ -7,9 +7,6 @@
 
 #include <sys/types.h>
 
-/* Who runs the command where there are no namespaces and we are root. */
-uid_t builder_uid(void);
-
 /* Removes the folder with all below it; one that is not there is removed. Returns 0 or -errno. */
 int builder_remove(const char *path);
 
