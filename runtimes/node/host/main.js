@@ -5,6 +5,12 @@
  * request itself. */
 
 const path = require('path');
+const v8 = require('v8');
+
+/* Functions are compiled while they are loaded. V8 would wait for the first call of each, which is in a
+ * worker, and so again in every worker. */
+v8.setFlagsFromString('--no-lazy');
+v8.setFlagsFromString('--no-flush-bytecode');
 
 const mode = process.argv[2];
 const addon = require('./addon').load(path.join(__dirname, '..', 'mayfly.node'), mode);
@@ -30,13 +36,6 @@ function failLoad(error) {
   else addon.fail(JSON.stringify(errors.describe(error)));
 }
 
-/* In a worker, right after the fork. */
-async function work(server) {
-  identity.renew();
-  if (!addon.waits()) await server.rehearse();
-  server.serve();
-}
-
 async function main() {
   const adapter = await load.load(start);
   const server = new Server(addon, start, adapter);
@@ -44,15 +43,14 @@ async function main() {
   end.loaded();
   if (mode === 'single') {
     addon.single();
-    await work(server);
+    await server.work();
     return;
   }
   await server.warmUp();
   /* From a turn of the event loop of its own: nothing is half done there. */
   setImmediate(() => {
-    server.settle();
     addon.run();
-    work(server);
+    server.work();
   });
 }
 

@@ -11,6 +11,7 @@ const vm = require('vm');
 
 const end = require('./end');
 const errors = require('./errors');
+const identity = require('./identity');
 
 const REQUEST_FD = 3;
 const HEAD_BYTES_MAX = 1 << 20; /* the gateway's limits are the ones that count */
@@ -18,14 +19,27 @@ const WARM_UPS = 12; /* until V8 has compiled what a request runs, and filled it
 const REHEARSAL = 'POST /rehearsal?a=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n' +
   'User-Agent: rehearsal\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}';
 
+/* What a first console.log() builds, with nothing printed. */
+function rehearseOutput() {
+  for (const stream of [process.stdout, process.stderr]) {
+    const { write } = stream;
+
+    stream.write = () => true;
+    console[stream === process.stdout ? 'log' : 'error']('text', 1, { a: [true, null] }, new Error('none').message);
+    delete stream.write;
+    if (stream.write !== write) stream.write = write;
+  }
+}
+
 class Server {
   constructor(addon, start, adapter) {
     this.addon = addon;
     this.adapter = adapter;
     this.isInstance = start.isolation === 'instance';
     this.isRehearsal = true;
+    this.readsBody = false;
     this.current = null; /* the request that is at work: [req, res] */
-    this.server = http.createServer({ maxHeaderSize: HEAD_BYTES_MAX }, (req, res) => this.onRequest(req, res));
+    this.server = http.createServer({ maxHeaderSize: HEAD_BYTES_MAX }, (req, res) => this.answer(req, res));
     for (const name of ['timeout', 'keepAliveTimeout', 'headersTimeout', 'requestTimeout', 'maxRequestsPerSocket'])
       this.server[name] = 0;
     if (adapter.upgrade) this.server.on('upgrade', (req, socket, head) => this.onUpgrade(req, socket, head));
@@ -34,56 +48,70 @@ class Server {
 
   /* ---- ahead of requests ---- */
 
-  /* A request with a handler that does nothing, over a real pair of sockets. */
+  /* A request as they will come, over a real pair of sockets, to an adapter that only touches. */
   rehearse() {
     if (!this.addon.pair) return Promise.resolve();
     return new Promise((resolve) => {
       const [here, there] = this.addon.pair();
-      const socket = new net.Socket({ fd: here, readable: true, writable: true });
       const client = new net.Socket({ fd: there, readable: true, writable: true });
       let left = 2;
       const onClose = () => --left === 0 && resolve();
 
       client.on('error', () => {});
-      socket.on('error', () => {}).on('close', onClose);
       client.on('data', () => client.end()).on('close', onClose);
-      this.server.emit('connection', socket);
+      this.connect(here).on('close', onClose);
       client.write(REHEARSAL);
     });
   }
 
   /* In the zygote, often enough for V8 to have seen it all: what a worker compiles, it has to copy. */
   async warmUp() {
-    for (let i = 0; i < WARM_UPS; i++) await this.rehearse();
-  }
-
-  /* The last that a zygote does: garbage is not handed down. */
-  settle() {
+    await this.rehearse();
+    /* Garbage is not handed down, nor left to be swept up by each worker. */
     v8.setFlagsFromString('--expose-gc');
     vm.runInNewContext('gc')();
+    rehearseOutput();
+    identity.rehearse();
+    for (let i = 0; i < WARM_UPS; i++) {
+      await this.rehearse();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
   }
 
-  async rehearsed(req, res) {
-    for await (const piece of req) void piece;
+  async touch(req, res) {
+    const pieces = [];
+    const listener = () => {};
+
+    process.on('beforeExit', listener); /* Lambda's callbacks do */
+    process.removeListener('beforeExit', listener);
+    this.readsBody = !this.readsBody;
+    if (this.readsBody) for await (const piece of req) pieces.push(piece);
     if (this.adapter.touch) this.adapter.touch();
-    res.end('rehearsed');
+    res.setHeader('Content-Type', 'application/json');
+    res.end(Buffer.concat(pieces));
   }
 
   /* ---- requests ---- */
 
-  serve() {
-    const socket = new net.Socket({ fd: REQUEST_FD, readable: true, writable: true });
-
-    this.isRehearsal = false;
-    /* Not needed, or not needed any more. Whoever waits for an answer has ended us before. */
-    socket.on('close', () => this.current || end.exit(0));
-    socket.on('error', () => {});
-    this.server.emit('connection', socket);
+  /* In a worker, right after the fork. */
+  async work() {
+    identity.renew();
+    if (!this.addon.waits()) await this.rehearse();
+    this.serve();
   }
 
-  onRequest(req, res) {
-    if (this.isRehearsal) this.rehearsed(req, res);
-    else this.answer(req, res);
+  connect(fd) {
+    const socket = new net.Socket({ fd, readable: true, writable: true });
+
+    socket.on('error', () => {});
+    this.server.emit('connection', socket);
+    return socket;
+  }
+
+  serve() {
+    this.isRehearsal = false;
+    /* Not needed, or not needed any more. Whoever waits for an answer has ended us before. */
+    this.connect(REQUEST_FD).on('close', () => this.current || end.exit(0));
   }
 
   async answer(req, res) {
@@ -93,6 +121,7 @@ class Server {
       res.once('close', resolve);
     });
 
+    res.sendDate = false; /* the gateway's affair */
     this.current = [req, res];
     end.whileServing((error, exit) => {
       if (ended) return;
@@ -102,7 +131,7 @@ class Server {
       sent.then(exit);
     });
     try {
-      await this.adapter.handle(req, res);
+      await (this.isRehearsal ? this.touch(req, res) : this.adapter.handle(req, res));
     } catch (error) {
       if (!ended) errors.fail(req, res, error);
     }
@@ -110,6 +139,7 @@ class Server {
     if (ended) return;
     this.current = null;
     end.whileServing(null);
+    if (this.isRehearsal) return;
     if (!this.isInstance || req.socket.destroyed) end.exit(0);
   }
 
