@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lib.process import wait_until
+from lib.streams import echo
 
 SCRIPT = {"lib.php": """
     <?php
@@ -73,8 +74,8 @@ def test_what_a_script_answers(mayfly):
 
 def test_a_large_answer_streams_in_little_memory(mayfly):
     daemon = mayfly(SCRIPT)
-    answer = daemon.get("/api/h?q=big")
-    assert hashlib.sha256(answer.body).digest() == hashlib.sha256(b"x" * (32 << 20)).digest()
+    digest, received = echo(daemon, "/api/h?q=big", 0)
+    assert received == 32 << 20 and digest == hashlib.sha256(b"x" * (32 << 20)).hexdigest()
     assert wait_until(lambda: daemon.records, "the record")[-1]["memory_peak_bytes"] < 28 << 20
 
 
