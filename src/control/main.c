@@ -69,9 +69,14 @@ static char *deps_folder(const char *state, bool temporary)
 
 /* ---- serving ---- */
 
+/* While commands run. Whoever asks for a reload now does not want to wait for what they make of
+ * files that were mended since. */
 static int on_idle(void *ctx)
 {
-    return channels_serve(ctx);
+    struct control *c = ctx;
+    int r = channels_serve(c);
+
+    return r == 0 && c->load_forced ? -ECANCELED : r;
 }
 
 static int poll_timeout(const struct control *c, uint64_t tick_ns)
@@ -81,6 +86,8 @@ static int poll_timeout(const struct control *c, uint64_t tick_ns)
 
     due_ns = MIN(due_ns, project_due_ns(c->project, now_ns));
 
+    if (c->load_wanted) /* it was asked for during the last one */
+        return 0;
     if (due_ns == UINT64_MAX)
         return -1;
     return due_ns <= now_ns ? 0 : (int)MIN((due_ns - now_ns) / NS_PER_MS + 1, 60000ULL);

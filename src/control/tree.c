@@ -224,6 +224,8 @@ bool tree_ignores(const char *name)
     static const char *const names[] = {"__pycache__", "node_modules", "4913"};
     size_t len = strlen(name);
 
+    if (strcmp(name, ".python-version") == 0) /* chooses the interpreter */
+        return false;
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (strcmp(name, names[i]) == 0)
             return true;

@@ -206,6 +206,28 @@ def test_a_hostile_setup_reaches_nothing(mayfly, tmp_path, sandbox):
             assert path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o6022, path
 
 
+@needs_pip
+@pytest.mark.core
+def test_an_installation_that_hangs_stops_neither_reload_nor_end(mayfly):
+    daemon = mayfly({"api/e.py": "def handler(e, c): return 'first'\n"})
+    archive(daemon.project / "slow-1.0.tar.gz", {
+        "slow-1.0/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "slow-1.0/PKG-INFO": "Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n",
+        "slow-1.0/backend.py": "import time\ntime.sleep(3000)\n"})
+    (daemon.project / "requirements.txt").write_text("./slow-1.0.tar.gz\n")
+    daemon.process.send_signal(1)
+    wait_until(lambda: builds(daemon) == 1, "it is being installed")
+    assert daemon.get("/api/e").json() == "first"
+    (daemon.project / "requirements.txt").write_text("")
+    (daemon.project / "api/e.py").write_text("def handler(e, c): return 'second'\n")
+    daemon.process.send_signal(1)
+    wait_until(lambda: daemon.get("/api/e").json() == "second", "the reload")
+    (daemon.project / "requirements.txt").write_text("./slow-1.0.tar.gz\n")
+    daemon.process.send_signal(1)
+    wait_until(lambda: builds(daemon) == 2, "it is being installed again")
+    assert daemon.stop() == 0
+
+
 def interpreters():
     found = {}
     for path, version, _ in deps.candidates():
@@ -222,8 +244,11 @@ def test_python_version_chooses_among_the_interpreters(mayfly):
     if not others:
         pytest.skip("there is a single Python here")
     daemon = mayfly({"api/v.py": "import sys\ndef handler(e, c): return '%d.%d' % sys.version_info[:2]\n",
-                     ".python-version": others[0] + "\n"})
+                     ".python-version": others[0] + "\n"}, command="dev")
     assert daemon.get("/api/v").json() == others[0]
+    another = others[1] if len(others) > 1 else ".".join(default.split(".")[:2])
+    (daemon.project / ".python-version").write_text(f"3.99 # not here\n{another}\n")  # this file is watched
+    wait_until(lambda: daemon.get("/api/v").json() == another, "the other one")
 
 
 @pytest.mark.core
