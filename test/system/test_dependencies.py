@@ -14,6 +14,7 @@ import sys
 import tarfile
 import textwrap
 import threading
+import time
 import zipfile
 
 import pytest
@@ -82,9 +83,31 @@ def test_requirements_are_installed_once_and_shared(mayfly):
     sets = [p for p in (daemon.state / "deps").iterdir() if p.is_dir()]
     assert len(sets) == 1 and sorted(p.name for p in sets[0].iterdir()) == ["complete", "tree"]
     (daemon.project / "api/a.py").write_text("import tiny\ndef handler(e, c): return 'new'\n")
+    # Other comments and blanks, and one file instead of two, are the same set.
+    (daemon.project / "requirements.txt").write_text("\n./w/tiny-1.0-py3-none-any.whl   # ours\n")
     daemon.process.send_signal(1)
     wait_until(lambda: daemon.get("/api/a").json() == "new", "a reload")
     assert builds(daemon) == 1
+    wheel(daemon.project / "w", source="__version__ = 'same name, other content'\n")
+    (daemon.project / "api/a.py").write_text(textwrap.dedent(SHOW.format("tiny")))
+    daemon.process.send_signal(1)
+    wait_until(lambda: daemon.get("/api/a").json().startswith("same name"), "the other content")
+    assert builds(daemon) == 2
+
+
+@pytest.mark.core
+def test_what_nobody_wants_for_long_is_removed(mayfly):
+    daemon = mayfly({"api/a.py": "def handler(e, c): return 1\n"})
+    for name, days in (("python-0a", 40), ("node-0b", 40), ("node-0c", 3), ("other", 40)):
+        folder = daemon.state / "deps" / name
+        (folder / "tree").mkdir(parents=True)
+        (folder / "complete").touch()
+        then = time.time() - days * 86400
+        os.utime(folder / "complete", (then, then))
+    daemon.process.send_signal(1)
+    wait_until(lambda: not (daemon.state / "deps/python-0a").exists() and not (daemon.state / "deps/node-0b").exists(),
+               "they are gone")
+    assert sorted(p.name for p in (daemon.state / "deps").iterdir()) == ["node-0c", "other"]
 
 
 @needs_pip
