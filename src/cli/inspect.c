@@ -67,6 +67,20 @@ static unsigned count(const json_t *processes, const char *function, const char 
     return n;
 }
 
+/* Its interpreter, its packages: for one that was asked for by its name. */
+static void print_about(const json_t *function)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(json_object_get(function, "about"), i, item)
+    {
+        (void)fputs("  ", stdout);
+        text_quoted(stdout, slice_str(json_string_value(item)));
+        (void)fputc('\n', stdout);
+    }
+}
+
 static void print_functions(const struct cli *cli, json_t *functions, const json_t *processes)
 {
     json_t *function;
@@ -89,6 +103,9 @@ static void print_functions(const struct cli *cli, json_t *functions, const json
                      api_plain(function, "version"), api_plain(function, "runtime"),
                      api_plain(function, "isolation"), count(processes, name, "zygote"),
                      count(processes, name, "standby"), count(processes, name, "worker"));
+        if (cli->n_operands) {
+            print_about(function);
+        }
     }
 }
 

@@ -62,6 +62,19 @@ static int write_pool(struct buf *b, struct pool *p, bool *first)
     return r;
 }
 
+/* What is known of it for people: its interpreter, its packages. */
+static int write_about(struct buf *b, char *const *about)
+{
+    int r = buf_append_str(b, ", \"about\": [");
+
+    for (size_t i = 0; about && about[i] && r == 0; i++) {
+        r = i > 0 ? buf_append_str(b, ", ") : 0;
+        if (r == 0)
+            r = utf8_write_json(b, slice_str(about[i]));
+    }
+    return r < 0 ? r : buf_append_str(b, "]}");
+}
+
 static int write_functions(struct buf *b, const struct snapshot *s)
 {
     int r = buf_append_str(b, "{\"functions\": [");
@@ -75,9 +88,11 @@ static int write_functions(struct buf *b, const struct snapshot *s)
         if (r == 0)
             r = buf_printf(b,
                            ", \"version\": \"%s\", \"runtime\": \"%s\", \"isolation\": \"%s\", "
-                           "\"broken\": %s}",
+                           "\"broken\": %s",
                            f->version, runtime_name(f->runtime), isolation_name(f->isolation),
                            f->broken ? "true" : "false");
+        if (r == 0)
+            r = write_about(b, f->about);
     }
     return r;
 }

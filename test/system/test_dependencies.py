@@ -510,4 +510,6 @@ def test_inspect_tells_interpreter_and_packages(mayfly, tmp_path):
     done = run_cli("inspect", "api/a", "--project", daemon.project, "--json", env=daemon.env)
     about = json.loads(done.stdout)["functions"][0]["about"]
     assert about["dependencies"] == "1 Python package of requirements.txt"
+    shown = daemon.cli("inspect", "api/a").stdout
+    assert "  dependencies=1 Python package of requirements.txt\n" in shown and "  interpreter=/" in shown
     assert about["dependencies_folder"].startswith(str(tmp_path)) and about["interpreter_version"].startswith("3.")
