@@ -2,7 +2,7 @@
  * the value; one loop walks any object by its table. So an unknown key, its nearest neighbour and
  * the list of what is known come from the same rows as the reading. */
 
-#include "control/config.h"
+#include "control/config-internal.h"
 
 #include "base/log.h"
 #include "control/reach.h"
@@ -17,12 +17,6 @@
 
 #define ENV_VALUE_MAX 65536
 #define STRING_MAX    4096
-
-struct reader {
-    struct slice text;
-    const char *name; /* of the file */
-    struct error *err;
-};
 
 struct key {
     const char *name;
@@ -132,6 +126,30 @@ static int string_read(struct reader *rd, json_t *value, const struct json_path 
     free(*ret);
     *ret = slice_dup(slice(json_string_value(value), json_string_length(value)));
     return *ret ? 0 : fail_memory(rd);
+}
+
+/* For the readers in other files. */
+
+int config_fail(struct reader *rd, const struct json_path *here, const char *format, ...)
+{
+    char what[1024];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    return fail(rd, here, "%s", what);
+}
+
+int config_fail_type(struct reader *rd, const struct json_path *here, const char *wanted,
+                     const json_t *value)
+{
+    return fail_type(rd, here, wanted, value);
+}
+
+int config_read_string(struct reader *rd, json_t *value, const struct json_path *here, char **ret)
+{
+    return string_read(rd, value, here, ret);
 }
 
 /* ---- settings: isolation, env and the limits ---- */
@@ -489,6 +507,10 @@ static int read_runtime(struct reader *rd, void *into, json_t *value, const stru
 
 static const struct key function_keys[] = {
     {"handler", read_handler, 0},
+    {"command", config_read_command, 0},
+    {"port", config_read_port, 0},
+    {"readiness", config_read_readiness, 0},
+    {"per_process", config_read_per_process, 0},
     {"runtime", read_runtime, 0},
     {"routes", read_function_routes, 0},
     {"isolation", read_isolation, 0},
@@ -541,8 +563,9 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
         r = object_read(rd, item, &step, function_keys, ARRAY_SIZE(function_keys), f);
         if (r < 0)
             return r;
-        if (f->runtime >= 0 && !f->handler)
-            return fail(rd, &step, "has a runtime but no handler; add \"handler\": \"file.name\"");
+        r = config_check_command(rd, f, &step);
+        if (r < 0)
+            return r;
     }
     return 0;
 }
@@ -735,15 +758,19 @@ struct config *config_new(void)
     return c;
 }
 
+static void list_free(char **list)
+{
+    for (char **e = list; e && *e; e++)
+        free(*e);
+    free(list);
+}
+
 static void settings_deinit(struct config_settings *s)
 {
-    char **lists[] = {s->env, s->egress, s->reads, s->writes};
-
-    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-        for (char **e = lists[i]; e && *e; e++)
-            free(*e);
-        free(lists[i]);
-    }
+    list_free(s->env);
+    list_free(s->egress);
+    list_free(s->reads);
+    list_free(s->writes);
 }
 
 static void routes_free(struct config_route *routes, uint32_t n)
@@ -763,6 +790,8 @@ struct config *config_free(struct config *c)
     for (uint32_t i = 0; i < c->n_functions; i++) {
         free(c->functions[i].name);
         free(c->functions[i].handler);
+        free(c->functions[i].readiness);
+        list_free(c->functions[i].command);
         settings_deinit(&c->functions[i].settings);
         routes_free(c->functions[i].routes, c->functions[i].n_routes);
     }

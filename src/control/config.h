@@ -10,6 +10,10 @@
 #define CONFIG_BYTES_MAX (256UL * 1024)
 #define CONFIG_ENV_MAX   512
 #define CONFIG_LIST_MAX  48 /* places in `network`, and paths in `reads` or `writes` */
+#define CONFIG_WORDS_MAX 64 /* of a `command` */
+
+#define CONFIG_PORT_DEFAULT        8080
+#define CONFIG_PER_PROCESS_DEFAULT 64
 
 /* What a function may say, and `defaults` for all functions of the file. */
 struct config_settings {
@@ -34,8 +38,15 @@ struct config_route {
 
 struct config_function {
     char *name;
-    char *handler; /* or NULL: these are the settings of the file below api/ that has this name */
-    int runtime;   /* enum runtime, or -1: not given */
+    char *handler;  /* or NULL: these are the settings of the file below api/ that has this name */
+    int runtime;    /* enum runtime, or -1: not given */
+    char **command; /* of the runtimes web and provided; NULL-terminated; or NULL */
+    bool command_is_line; /* one line for a shell, which is command[0] */
+    uint32_t command_line;
+    /* What only the runtime web has: */
+    uint32_t port;        /* 0: not given */
+    uint32_t per_process; /* requests that one process gets at once; 0: not given */
+    char *readiness;      /* a path; "tcp": it only has to listen; NULL: not given */
     struct config_settings settings;
     struct config_route *routes;
     uint32_t n_routes;

@@ -1,0 +1,34 @@
+#pragma once
+
+/* What the files config*.c share: the readers of single keys. Internal to them. */
+
+#include "base/def.h"
+#include "control/config.h"
+#include "json/text.h"
+
+struct reader {
+    struct slice text;
+    const char *name; /* of the file */
+    struct error *err;
+};
+
+/* Complains with file, line and key. Always returns -EINVAL. */
+int config_fail(struct reader *rd, const struct json_path *here, const char *format, ...)
+    _printf_(3, 4);
+/* "must be `wanted`, not ..." */
+int config_fail_type(struct reader *rd, const struct json_path *here, const char *wanted,
+                     const json_t *value);
+
+/* A string that is not empty; in the place of *ret, which is freed. */
+int config_read_string(struct reader *rd, json_t *value, const struct json_path *here, char **ret);
+
+/* ---- config-command.c: functions that are a program of the author's ---- */
+
+typedef int config_reader(struct reader *rd, void *into, json_t *value,
+                          const struct json_path *here, size_t index);
+
+config_reader config_read_command, config_read_port, config_read_per_process, config_read_readiness;
+
+/* Whether handler, runtime and these fit together. */
+int config_check_command(struct reader *rd, const struct config_function *f,
+                         const struct json_path *here);
