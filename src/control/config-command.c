@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #define PER_PROCESS_MAX 10000
+#define PORT_MIN        1024 /* below, a program needs a capability that no function has */
 
 /* Words, or a line that a shell takes apart. */
 int config_read_command(struct reader *rd, void *into, json_t *value, const struct json_path *here,
@@ -38,11 +39,11 @@ int config_read_command(struct reader *rd, void *into, json_t *value, const stru
 }
 
 static int whole_read(struct reader *rd, const json_t *value, const struct json_path *here,
-                      uint32_t max, const char *wanted, uint32_t *ret)
+                      uint32_t min, uint32_t max, const char *wanted, uint32_t *ret)
 {
     json_int_t n = json_integer_value(value);
 
-    if (!json_is_integer(value) || n < 1 || n > (json_int_t)max)
+    if (!json_is_integer(value) || n < (json_int_t)min || n > (json_int_t)max)
         return config_fail_type(rd, here, wanted, value);
     *ret = (uint32_t)n;
     return 0;
@@ -53,7 +54,8 @@ int config_read_port(struct reader *rd, void *into, json_t *value, const struct 
 {
     struct config_function *f = into;
 
-    return whole_read(rd, value, here, UINT16_MAX, "a whole number from 1 to 65535", &f->port);
+    return whole_read(rd, value, here, PORT_MIN, UINT16_MAX, "a whole number from 1024 to 65535",
+                      &f->port);
 }
 
 int config_read_per_process(struct reader *rd, void *into, json_t *value,
@@ -61,7 +63,7 @@ int config_read_per_process(struct reader *rd, void *into, json_t *value,
 {
     struct config_function *f = into;
 
-    return whole_read(rd, value, here, PER_PROCESS_MAX, "a whole number from 1 to 10000",
+    return whole_read(rd, value, here, 1, PER_PROCESS_MAX, "a whole number from 1 to 10000",
                       &f->per_process);
 }
 

@@ -31,21 +31,33 @@ static const struct runtime_kind kinds[_TARGET_MAX] = {
     [TARGET_RUBY] = {.prepare = runtime_ruby_prepare, .env = bind_now_env},
     [TARGET_PHP] = {.prepare = runtime_php_prepare, .env = bind_now_env},
     [TARGET_EXEC] = {.prepare = runtime_exec_prepare},
+    [TARGET_WEB] = {.prepare = runtime_web_prepare,
+                    .finish = runtime_web_finish,
+                    .digest = runtime_web_digest},
 };
 
-int runtime_argv(struct draft *d, const char *a, const char *b, const char *c)
+int runtime_words(struct draft *d, const char *const *words)
 {
-    const char *const words[] = {a, b, c};
+    size_t n = 0;
 
-    d->f.argv = calloc(ARRAY_SIZE(words) + 1, sizeof(*d->f.argv));
+    while (words[n])
+        n++;
+    d->f.argv = calloc(n + 1, sizeof(*d->f.argv));
     if (!d->f.argv)
         return -ENOMEM;
-    for (size_t i = 0; i < ARRAY_SIZE(words) && words[i]; i++) {
+    for (size_t i = 0; i < n; i++) {
         d->f.argv[i] = slice_dup(slice_str(words[i]));
         if (!d->f.argv[i])
             return -ENOMEM;
     }
     return 0;
+}
+
+int runtime_argv(struct draft *d, const char *a, const char *b, const char *c)
+{
+    const char *const words[] = {a, b, c, NULL};
+
+    return runtime_words(d, words);
 }
 
 int runtime_argv_add(struct draft *d, const char *word)

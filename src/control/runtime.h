@@ -22,6 +22,9 @@ int runtime_argv(struct draft *d, const char *a, const char *b, const char *c);
 /* Adds a word to it. Returns 0, -ENOBUFS or -ENOMEM. */
 int runtime_argv_add(struct draft *d, const char *word);
 
+/* The same for any number of words, NULL-terminated. */
+int runtime_words(struct draft *d, const char *const *words);
+
 /* A part of mayfly that must be there. NULL without memory or, with the draft broken, without it.
  */
 char *runtime_lib_file(struct load *l, struct draft *d, const char *file);
@@ -41,3 +44,6 @@ int runtime_ruby_prepare(struct load *l, struct draft *d);
 int runtime_php_prepare(struct load *l, struct draft *d);
 int runtime_node_prepare(struct load *l, struct draft *d);
 void runtime_node_digest(const struct draft *d, struct digest *digest);
+int runtime_web_prepare(struct load *l, struct draft *d);
+int runtime_web_finish(struct draft *d);
+void runtime_web_digest(const struct draft *d, struct digest *digest);

@@ -209,7 +209,7 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
         return -ENOMEM;
     if (runtime == RUNTIME_EXEC || (runtime < 0 && (handler[0] == '/' || path_is_program(whole))))
         return program_find(dir, handler, ret, err);
-    if (runtime == RUNTIME_PROVIDED || runtime == RUNTIME_WEB)
+    if (runtime == RUNTIME_PROVIDED)
         return error_set(err, -EINVAL,
                          "the runtime \"%s\" cannot run yet in this version of mayfly",
                          runtime_name((enum runtime)runtime));
@@ -226,6 +226,18 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
                          "ending, or a program's path",
                          handler);
     return source_find(dir, slice(handler, (size_t)(dot - handler)), dot + 1, runtime, ret, err);
+}
+
+int target_of_command(char *const *words, bool is_line, enum runtime runtime, struct target *ret,
+                      struct error *err)
+{
+    const struct target_rule web = {.kind = TARGET_WEB, .runtime = RUNTIME_WEB};
+
+    if (runtime != RUNTIME_WEB)
+        return error_set(err, -EINVAL,
+                         "the runtime \"%s\" cannot run yet in this version of mayfly",
+                         runtime_name(runtime));
+    return target_fill(&web, slice_dup(slice_str(is_line ? "/bin/sh" : words[0])), NULL, ret);
 }
 
 /* ---- files below api/ ---- */

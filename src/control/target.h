@@ -14,6 +14,7 @@ enum target_kind {
     TARGET_RUBY,
     TARGET_PHP,
     TARGET_EXEC,
+    TARGET_WEB, /* a command that starts an HTTP server */
     _TARGET_MAX,
 };
 
@@ -30,8 +31,10 @@ struct target_rule {
 struct target {
     enum target_kind kind;
     enum runtime runtime;
-    char *file; /* as the handler wrote it, with its ending: relative to the project or absolute */
-    char *symbol; /* NULL for exec, and where the file is the function */
+    /* As the handler wrote it, with its ending: relative to the project or absolute. The program, if
+     * the target is a command. */
+    char *file;
+    char *symbol; /* NULL for exec, for a command, and where the file is the function */
 };
 
 void target_deinit(struct target *t);
@@ -41,6 +44,11 @@ void target_deinit(struct target *t);
  * the author. */
 int target_find(const char *dir, const char *handler, int runtime, struct target *ret,
                 struct error *err);
+
+/* What a `command` is: its words, NULL-terminated; is_line: one line for a shell. Returns 0,
+ * -ENOMEM, or -EINVAL with an *err for the author. */
+int target_of_command(char *const *words, bool is_line, enum runtime runtime, struct target *ret,
+                      struct error *err);
 
 /* The rule for a file below api/, or NULL if its ending has none or it offers nothing: then it may
  * still be a program. ret_symbol is a new string. */

@@ -266,7 +266,7 @@ static int draft_from_config(struct load *l, struct unit *u, const struct config
     char *origin;
     int r;
 
-    if (!c->handler) {
+    if (!c->handler && !c->command) {
         if (api_find(u, c->name))
             return 0; /* settings of that file's function */
         return error_set(l->err, -EINVAL,
@@ -283,16 +283,22 @@ static int draft_from_config(struct load *l, struct unit *u, const struct config
     *d = (struct draft){.unit = u, .config = c};
     if (asprintf(&origin, "%s:%u", u->label, c->line) < 0)
         origin = NULL;
-    r = draft_fill(l, d, slice_dup(slice_str(c->name)), origin, c->handler);
+    r = draft_fill(l, d, slice_dup(slice_str(c->name)), origin,
+                   c->handler ? c->handler : c->command[0]);
     if (r < 0)
         return r;
-    r = target_find(u->dir, c->handler, c->runtime, &d->target, &err);
+    if (c->command)
+        r = target_of_command(c->command, c->command_is_line, (enum runtime)c->runtime, &d->target,
+                              &err);
+    else
+        r = target_find(u->dir, c->handler, c->runtime, &d->target, &err);
     if (r == -ENOMEM)
         return fail_memory(l);
     if (r < 0) {
         free(d->f.broken);
-        if (asprintf(&d->f.broken, "%s:%u: functions.%s.handler: %s", u->label, c->handler_line,
-                     c->name, err.text) < 0)
+        if (asprintf(&d->f.broken, "%s:%u: functions.%s.%s: %s", u->label,
+                     c->command ? c->command_line : c->handler_line, c->name,
+                     c->command ? "command" : "handler", err.text) < 0)
             d->f.broken = NULL;
     }
     d->f.runtime = r == 0            ? d->target.runtime

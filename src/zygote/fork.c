@@ -77,6 +77,30 @@ int fork_worker(const struct inheritance *in, struct pidref *ret)
     return 0;
 }
 
+/* In the helper. */
+static int helper_child(void)
+{
+    sigset_t none;
+
+    if (close_range(ZYGOTE_FD_WORKER, ZYGOTE_FD_LAST, 0) < 0)
+        return -errno;
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return -errno;
+    return 0;
+}
+
+int fork_helper(uint64_t namespaces, struct pidref *ret)
+{
+    int r = os_clone(namespaces, ret);
+
+    if (r != 0)
+        return r;
+    if (helper_child() < 0)
+        _exit(EXIT_FAILURE);
+    return 0;
+}
+
 bool fork_is_refused(void)
 {
     pid_t pid = vfork();

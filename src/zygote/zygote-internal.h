@@ -14,6 +14,8 @@
  * of a fixed size, because it lives in memory that a fork does not copy (see zygote.c). */
 #define CHILDREN_SIZE 32768 /* a power of two, more than twice the machine's ceiling of workers */
 
+#define CHILD_OF_HOST UINT64_MAX /* no worker: see zygote_program_start() */
+
 struct child {
     pid_t pid; /* 0 is empty */
     uint32_t slot;
@@ -91,6 +93,10 @@ struct inheritance {
  *
  * Context: the only place that forks without an exec. */
 int fork_worker(const struct inheritance *inheritance, struct pidref *ret);
+
+/* The same for a process of our own code, that keeps the zygote's user and capabilities and none of
+ * its descriptors up to ZYGOTE_FD_LAST. */
+int fork_helper(uint64_t namespaces, struct pidref *ret);
 
 /* ---- secrets.c ---- */
 

@@ -42,6 +42,7 @@ struct zygote {
     struct sandbox_fork *sandbox; /* not in this mapping: the workers need it */
     struct children children;
     struct worker_slots slots;
+    bool is_prepared; /* for forks */
 };
 
 /* Reserves 3 (a worker's socket) and the numbers up to ZYGOTE_FD_LAST while foreign code loads, so
@@ -345,7 +346,7 @@ static void kill_if_stray(void *ctx, pid_t pid)
     pidref_done(&stray);
 }
 
-static void on_signal(struct zygote *z)
+static void on_signal(struct zygote *z, const struct zygote_host *host, void *ctx)
 {
     struct signalfd_siginfo info;
     struct rusage usage;
@@ -359,22 +360,34 @@ static void on_signal(struct zygote *z)
         uint64_t worker;
 
         ended = true;
-        if (child)
+        if (child && child->worker == CHILD_OF_HOST)
+            (void)slots_end(&z->slots, child->slot, &(uint64_t){0});
+        else if (child)
             report_end(z, child, status, &usage);
         (void)children_remove(&z->children, pid, &worker);
+        if (host->on_child_end)
+            host->on_child_end(ctx, pid, status);
     }
     /* In a namespace of its own /proc shows other pids; there strays end with the zygote. */
     if (ended && !has_own_processes(z))
         (void)proc_each_child(kill_if_stray, z);
 }
 
-/* The gateway is gone, and with it all clients of the workers. */
+/* The gateway is gone, and with it all clients of the workers. What is the host's stays. */
 static void drop_gateway(struct zygote *z)
 {
+    struct child kept[2 * ZYGOTE_POLLS_MAX];
+    unsigned n_kept = 0;
+
     wire_deinit(&z->gateway);
     for (uint32_t i = 0; i < CHILDREN_SIZE; i++) {
         struct pidref child = PIDREF_NULL;
 
+        if (z->children.table[i].pid != 0 && z->children.table[i].worker == CHILD_OF_HOST &&
+            n_kept < ARRAY_SIZE(kept)) {
+            kept[n_kept++] = z->children.table[i];
+            continue;
+        }
         if (z->children.table[i].pid == 0 ||
             pidref_open_child(z->children.table[i].pid, &child) < 0)
             continue;
@@ -382,6 +395,8 @@ static void drop_gateway(struct zygote *z)
         pidref_done(&child);
     }
     memset(&z->children, 0, sizeof(z->children));
+    for (unsigned i = 0; i < n_kept; i++)
+        (void)children_add(&z->children, kept[i].pid, kept[i].worker, kept[i].slot);
 }
 
 /* The three that come with FORK land side by side as long as nobody opens anything in between. */
@@ -411,7 +426,7 @@ static bool on_gateway(struct zygote *z, const struct zygote_host *host, void *c
     return false;
 }
 
-static void on_control(struct zygote *z)
+static void on_control(struct zygote *z, const struct zygote_host *host, void *ctx)
 {
     struct wire_message m;
     int r;
@@ -429,14 +444,19 @@ static void on_control(struct zygote *z)
     if (r == WIRE_E_AGAIN)
         return;
     drop_gateway(z);
+    if (host->on_end)
+        host->on_end(ctx);
     _exit(EXIT_SUCCESS);
 }
 
-static int prepare(struct zygote *z)
+/* What a fork needs, and nothing that only workers do. */
+static int prepare_forks(struct zygote *z)
 {
     sigset_t chld;
     int r;
 
+    if (z->is_prepared)
+        return 0;
     /* Packets are small: what FORK needs fits a page. Both ends of the channels stay non-blocking
      * and waiting is send_blocking()'s. */
     sigemptyset(&chld);
@@ -453,32 +473,98 @@ static int prepare(struct zygote *z)
     if (r < 0)
         return r;
     limits_remember(&z->sandbox->worker);
-    sockets_let_go();
     (void)madvise(z, sizeof(*z), MADV_DONTFORK);
+    z->is_prepared = true;
     return 0;
+}
+
+static int prepare(struct zygote *z)
+{
+    int r = prepare_forks(z);
+
+    sockets_let_go();
+    return r;
+}
+
+bool zygote_has_namespaces(const struct zygote *z)
+{
+    return has_own_processes(z);
+}
+
+/* Notes the child under the slot that it was given. */
+static int keep_child(struct zygote *z, uint32_t slot, const struct pidref *child)
+{
+    return children_add(&z->children, child->pid, CHILD_OF_HOST, slot);
+}
+
+int zygote_program_start(struct zygote *z, void (*run)(void *arg), void *arg, struct pidref *ret)
+{
+    _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int r = null < 0 ? -errno : prepare_forks(z);
+    struct inheritance in = {.socket = null,
+                             .out = STDOUT_FILENO,
+                             .err = STDERR_FILENO,
+                             .slot = children_next_slot(&z->children),
+                             .n_alive = z->children.n,
+                             .slots_v2 = z->slots.v2,
+                             .sandbox = z->sandbox};
+
+    if (r < 0 || z->children.n >= CHILDREN_MAX)
+        return r < 0 ? r : -EAGAIN;
+    in.has_slot = slots_has(&z->slots, in.slot);
+    slots_fork_begin(&z->slots);
+    r = fork_worker(&in, ret);
+    if (r == 0) { /* in the child: z is not there any more */
+        if (secrets_take(NULL, NULL) == 0)
+            run(arg);
+        _exit(EXIT_FAILURE);
+    }
+    slots_fork_end(&z->slots);
+    return r < 0 ? r : keep_child(z, in.slot, ret);
+}
+
+int zygote_helper_start(struct zygote *z, uint64_t namespaces, void (*run)(void *arg), void *arg,
+                        struct pidref *ret)
+{
+    int r = prepare_forks(z);
+    uint32_t slot = children_next_slot(&z->children);
+
+    if (r < 0 || z->children.n >= CHILDREN_MAX)
+        return r < 0 ? r : -EAGAIN;
+    r = fork_helper(namespaces, ret);
+    if (r == 0) {
+        run(arg);
+        _exit(EXIT_FAILURE);
+    }
+    return r < 0 ? r : keep_child(z, slot, ret);
 }
 
 /* Serves until it finds itself in a new worker: then it returns. */
 static void loop(struct zygote *z, const struct zygote_host *host, void *ctx)
 {
     for (;;) {
-        struct pollfd fds[_POLL_MAX] = {
+        struct pollfd fds[_POLL_MAX + ZYGOTE_POLLS_MAX] = {
             [POLL_CONTROL] = {.fd = z->control.fd, .events = POLLIN},
             [POLL_GATEWAY] = {.fd = z->gateway.fd, .events = POLLIN},
             [POLL_SIGNAL] = {.fd = z->signal_fd, .events = POLLIN},
         };
+        int timeout_ms = -1, n_ready;
+        unsigned n_host = host->polls ? host->polls(ctx, fds + _POLL_MAX, &timeout_ms) : 0;
 
-        if (poll(fds, _POLL_MAX, -1) < 0) {
+        n_ready = poll(fds, _POLL_MAX + n_host, timeout_ms);
+        if (n_ready < 0) {
             if (errno == EINTR)
                 continue;
             _exit(EXIT_FAILURE);
         }
         if (fds[POLL_GATEWAY].revents && on_gateway(z, host, ctx))
             return;
+        if (host->on_polls)
+            host->on_polls(ctx, fds + _POLL_MAX, n_host);
         if (fds[POLL_SIGNAL].revents)
-            on_signal(z);
+            on_signal(z, host, ctx);
         if (fds[POLL_CONTROL].revents)
-            on_control(z);
+            on_control(z, host, ctx);
     }
 }
 

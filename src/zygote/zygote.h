@@ -13,6 +13,8 @@
 #include "base/slice.h"
 #include "model/function.h"
 
+#include <poll.h>
+
 #define ZYGOTE_FD_WORKER  3 /* reserved: in a worker its request socket, in the zygote /dev/null */
 #define ZYGOTE_FD_CONTROL 4 /* channel to the supervisor */
 #define ZYGOTE_FD_GATEWAY 5 /* channel to the gateway */
@@ -26,6 +28,9 @@
  * as it has read it. It is not mapped in the zygote. */
 #define ZYGOTE_FD_SECRETS (ZYGOTE_FD_LAST + 1)
 
+#define ZYGOTE_POLLS_MAX 80 /* descriptors that a host waits for, at most */
+
+struct pidref;
 struct zygote;
 struct worker;
 
@@ -47,6 +52,18 @@ struct zygote_host {
     /* Learns of a variable that the worker's environment has got, in case that the runtime has an
      * idea of it of its own. */
     void (*on_variable)(void *ctx, const char *name, const char *value);
+
+    /* For a host with processes of its own (zygote_program_start()): what it waits for beside them,
+     * in the zygote's loop. Fills in `fds` and returns how many; may lower *timeout_ms, after which
+     * on_polls is called, as it is whenever one is ready. */
+    unsigned (*polls)(void *ctx, struct pollfd fds[static ZYGOTE_POLLS_MAX], int *timeout_ms);
+    void (*on_polls)(void *ctx, const struct pollfd *fds, unsigned n);
+
+    /* A child of the zygote has ended, a worker or another; it is reaped. */
+    void (*on_child_end)(void *ctx, pid_t pid, int status);
+
+    /* The zygote is to end; it does when this returns. */
+    void (*on_end)(void *ctx);
 
     /* Makes the runtime right after the fork: thread ids, locks, randomness. */
     void (*after_fork)(void *ctx);
@@ -90,3 +107,21 @@ _noreturn_ void zygote_fail(struct zygote *z, struct slice json);
  */
 _noreturn_ void zygote_fail_text(struct zygote *z, const char *type, const char *message,
                                  const char *stack);
+
+/* ---- a host with processes of its own ----
+ * They end with the zygote at the latest. Both may be called from zygote_open() on, and in the
+ * hooks of the zygote's loop; the zygote must run no foreign code itself then. */
+
+/* Starts a process for a program of the author's, in the sandbox that each worker has: a user id, a
+ * /tmp, a limit on memory and a process namespace of its own, no rights, and the secrets in its
+ * environment. Its output is the zygote's. run(arg) runs in it, as PID 1, with the zygote's
+ * descriptors from ZYGOTE_FD_LAST on open, and must not return. Returns 0 with *ret, or -errno. */
+int zygote_program_start(struct zygote *z, void (*run)(void *arg), void *arg, struct pidref *ret);
+
+/* Starts a process of the runtime's own code beside the zygote, with its user and its
+ * capabilities, in new namespaces (CLONE_NEW... or 0). Otherwise as above. */
+int zygote_helper_start(struct zygote *z, uint64_t namespaces, void (*run)(void *arg), void *arg,
+                        struct pidref *ret);
+
+/* Whether the sandbox has namespaces here, so that new ones can be made. */
+bool zygote_has_namespaces(const struct zygote *z);
