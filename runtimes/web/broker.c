@@ -330,6 +330,13 @@ static void become_ready(struct broker *b)
     (void)sock_send(b->options->channel, slice(&ready, 1), NULL, 0);
 }
 
+/* By IPv4 first: what was said there is not to be forgotten for IPv6. */
+static void tell_refusal(struct broker *b)
+{
+    if (b->family == AF_INET)
+        tell_hint(b, "nothing listens on port %u", b->port);
+}
+
 static void attempt_begin(struct broker *b)
 {
     b->next_ns = 0;
@@ -339,7 +346,7 @@ static void attempt_begin(struct broker *b)
     }
     b->fd = dial(b->family, b->port);
     if (b->fd < 0) {
-        tell_hint(b, "nothing listens on port %u", b->port);
+        tell_refusal(b);
         attempt_fails(b);
         return;
     }
@@ -353,7 +360,7 @@ static void on_connected(struct broker *b)
     int n;
 
     if (option(b->fd, SOL_SOCKET, SO_ERROR) != 0) {
-        tell_hint(b, "nothing listens on port %u", b->port);
+        tell_refusal(b);
         attempt_fails(b);
         return;
     }

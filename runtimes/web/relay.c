@@ -24,11 +24,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIECE_BYTES   65536
-#define HEAD_MAX      (256UL * 1024)
-#define OUT_MAX       (HEAD_MAX + PIECE_BYTES + 64)
-#define IN_MAX        (HEAD_MAX + PIECE_BYTES)
-#define EXIT_DEADLINE 124 /* as timeout(1) does */
+#define PIECE_BYTES     65536
+#define HEAD_MAX        (256UL * 1024)
+#define OUT_MAX         (HEAD_MAX + PIECE_BYTES + 64)
+#define IN_MAX          (HEAD_MAX + PIECE_BYTES)
+#define CRASH_NOTICE_MS 100
+#define EXIT_DEADLINE   124 /* as timeout(1) does */
 
 struct relay {
     struct worker *worker;
@@ -239,6 +240,9 @@ static int on_head(struct relay *r)
 
 static int broken_off(struct relay *r)
 {
+    /* If it has crashed, the zygote ends, and we with it: then that is what the client is told. */
+    if (!r->started)
+        (void)poll(NULL, 0, CRASH_NOTICE_MS);
     return refuse(r, "Web.BadAnswer",
                   r->started ? "the program broke its answer off"
                              : "the program closed the connection without an answer");

@@ -85,6 +85,14 @@ int servers_lease_fd(void)
     return all.lease_fd;
 }
 
+/* As its author calls it. */
+static const char *program_name(void)
+{
+    const char *path = all.options->words[0], *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 /* ---- starting ---- */
 
 static int move_up(int fd_consume)
@@ -428,7 +436,7 @@ void servers_on_child_end(void *ctx, pid_t pid, int status)
         if (s->state == SERVER_FREE)
             continue;
         if (s->program.pid == pid) {
-            on_server_end(s, status, all.options->words[0]);
+            on_server_end(s, status, program_name());
             return;
         }
         if (s->broker.pid == pid) {
@@ -464,8 +472,8 @@ static _noreturn_ void fail_to_load(struct zygote *z, const struct server *s, co
 {
     char text[TEXT_MAX];
 
-    (void)snprintf(text, sizeof(text), "%s %s%s%s", all.options->words[0], how,
-                   s->hint[0] ? ": " : "", s->hint);
+    (void)snprintf(text, sizeof(text), "%s %s%s%s", program_name(), how, s->hint[0] ? ": " : "",
+                   s->hint);
     zygote_fail_text(z, type, text, "");
 }
 
