@@ -27,8 +27,7 @@ struct key {
 };
 
 /* "mayfly.json:3: functions.a.timeout: ..." */
-static _printf_(3, 4) int fail(struct reader *rd, const struct json_path *here, const char *format,
-                               ...)
+int config_fail(struct reader *rd, const struct json_path *here, const char *format, ...)
 {
     char what[1024], place[512];
     va_list args;
@@ -61,12 +60,13 @@ static const char *value_text(const json_t *value, char *dst, size_t dst_size)
     return dst;
 }
 
-static int fail_type(struct reader *rd, const struct json_path *here, const char *wanted,
+int config_fail_type(struct reader *rd, const struct json_path *here, const char *wanted,
                      const json_t *value)
 {
     char text[64];
 
-    return fail(rd, here, "must be %s, not %s", wanted, value_text(value, text, sizeof(text)));
+    return config_fail(rd, here, "must be %s, not %s", wanted,
+                       value_text(value, text, sizeof(text)));
 }
 
 /* "a", "b" or "c" of a table's names, for messages. */
@@ -87,7 +87,7 @@ static int object_read(struct reader *rd, json_t *object, const struct json_path
     json_t *value;
 
     if (!json_is_object(object))
-        return fail_type(rd, here, "an object", object);
+        return config_fail_type(rd, here, "an object", object);
     json_object_foreach(object, name, value)
     {
         struct json_path step = {.parent = here, .key = name};
@@ -115,41 +115,17 @@ static int object_read(struct reader *rd, json_t *object, const struct json_path
     return 0;
 }
 
-static int string_read(struct reader *rd, json_t *value, const struct json_path *here, char **ret)
+int config_read_string(struct reader *rd, json_t *value, const struct json_path *here, char **ret)
 {
     if (!json_is_string(value))
-        return fail_type(rd, here, "a string", value);
+        return config_fail_type(rd, here, "a string", value);
     if (json_string_length(value) == 0)
-        return fail(rd, here, "must not be empty");
+        return config_fail(rd, here, "must not be empty");
     if (json_string_length(value) > STRING_MAX)
-        return fail(rd, here, "must not be longer than %d bytes", STRING_MAX);
+        return config_fail(rd, here, "must not be longer than %d bytes", STRING_MAX);
     free(*ret);
     *ret = slice_dup(slice(json_string_value(value), json_string_length(value)));
     return *ret ? 0 : fail_memory(rd);
-}
-
-/* For the readers in other files. */
-
-int config_fail(struct reader *rd, const struct json_path *here, const char *format, ...)
-{
-    char what[1024];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(what, sizeof(what), format, args);
-    va_end(args);
-    return fail(rd, here, "%s", what);
-}
-
-int config_fail_type(struct reader *rd, const struct json_path *here, const char *wanted,
-                     const json_t *value)
-{
-    return fail_type(rd, here, wanted, value);
-}
-
-int config_read_string(struct reader *rd, json_t *value, const struct json_path *here, char **ret)
-{
-    return string_read(rd, value, here, ret);
 }
 
 /* ---- settings: isolation, env and the limits ---- */
@@ -195,7 +171,7 @@ static int read_limit(struct reader *rd, void *into, json_t *value, const struct
     uint64_t limit;
 
     if (!fits || v < (double)info->min || v > (double)info->max)
-        return fail_type(rd, here, config_limit_range(info, range, sizeof(range)), value);
+        return config_fail_type(rd, here, config_limit_range(info, range, sizeof(range)), value);
     limit = (uint64_t)llround(v);
     memcpy((char *)&f->settings.limits + info->offset, &limit, sizeof(limit));
     f->settings.limits_given |= 1ULL << index;
@@ -208,8 +184,9 @@ static int read_isolation(struct reader *rd, void *into, json_t *value,
     struct config_function *f = into;
 
     f->settings.isolation = isolation_from_name(slice_str(json_string_value(value)));
-    return f->settings.isolation < 0 ? fail_type(rd, here, "\"request\" or \"instance\"", value)
-                                     : 0;
+    return f->settings.isolation < 0
+               ? config_fail_type(rd, here, "\"request\" or \"instance\"", value)
+               : 0;
 }
 
 static int read_secrets(struct reader *rd, void *into, json_t *value, const struct json_path *here,
@@ -218,7 +195,9 @@ static int read_secrets(struct reader *rd, void *into, json_t *value, const stru
     struct config_function *f = into;
 
     f->settings.secrets_when = secrets_when_from_name(slice_str(json_string_value(value)));
-    return f->settings.secrets_when < 0 ? fail_type(rd, here, "\"request\" or \"load\"", value) : 0;
+    return f->settings.secrets_when < 0
+               ? config_fail_type(rd, here, "\"request\" or \"load\"", value)
+               : 0;
 }
 
 /* A text with a mistake in it would be handed on as it is, and nobody would notice. */
@@ -230,25 +209,26 @@ static int mentions_check(struct reader *rd, const struct json_path *here, const
 
     while ((r = secret_piece_next(&rest, &piece)) > 0)
         ;
-    return r == 0
-               ? 0
-               : fail(rd, here,
-                      "\"${\" begins ${secret:NAME}, where NAME has letters, digits and \"_.-\", "
-                      "at most %d; write \"$${\" for these two characters themselves",
-                      SECRET_NAME_MAX);
+    return r == 0 ? 0
+                  : config_fail(
+                        rd, here,
+                        "\"${\" begins ${secret:NAME}, where NAME has letters, digits and \"_.-\", "
+                        "at most %d; write \"$${\" for these two characters themselves",
+                        SECRET_NAME_MAX);
 }
 
 static int env_check(struct reader *rd, const struct json_path *here, const char *name,
                      const json_t *value)
 {
     if (name[0] == '\0' || strchr(name, '='))
-        return fail(rd, here, "the name of a variable must not be empty or contain '='");
+        return config_fail(rd, here, "the name of a variable must not be empty or contain '='");
     if (strncmp(name, "MAYFLY_", 7) == 0)
-        return fail(rd, here, "names that begin with MAYFLY_ are mayfly's own; choose another");
+        return config_fail(rd, here,
+                           "names that begin with MAYFLY_ are mayfly's own; choose another");
     if (!json_is_string(value))
-        return fail_type(rd, here, "a string, in quotes", value);
+        return config_fail_type(rd, here, "a string, in quotes", value);
     if (json_string_length(value) > ENV_VALUE_MAX)
-        return fail(rd, here, "must not be longer than %d bytes", ENV_VALUE_MAX);
+        return config_fail(rd, here, "must not be longer than %d bytes", ENV_VALUE_MAX);
     return mentions_check(rd, here, value);
 }
 
@@ -261,9 +241,9 @@ static int read_env(struct reader *rd, void *into, json_t *value, const struct j
     size_t n = 0;
 
     if (!json_is_object(value))
-        return fail_type(rd, here, "an object of names and strings", value);
+        return config_fail_type(rd, here, "an object of names and strings", value);
     if (json_object_size(value) > CONFIG_ENV_MAX)
-        return fail(rd, here, "has more than %d variables", CONFIG_ENV_MAX);
+        return config_fail(rd, here, "has more than %d variables", CONFIG_ENV_MAX);
     f->settings.env = calloc(json_object_size(value) + 1, sizeof(char *));
     if (!f->settings.env)
         return fail_memory(rd);
@@ -290,24 +270,24 @@ static int strings_read(struct reader *rd, json_t *value, const struct json_path
     size_t n = json_array_size(value);
 
     if (!json_is_array(value))
-        return fail_type(rd, here, wanted, value);
+        return config_fail_type(rd, here, wanted, value);
     if (n > CONFIG_LIST_MAX)
-        return fail(rd, here, "has more than %d of them", CONFIG_LIST_MAX);
+        return config_fail(rd, here, "has more than %d of them", CONFIG_LIST_MAX);
     *ret = calloc(n + 1, sizeof(**ret));
     if (!*ret)
         return fail_memory(rd);
     for (size_t i = 0; i < n; i++) {
         struct json_path step = {.parent = here, .index = i};
         struct error err = ERROR_NULL;
-        int r = string_read(rd, json_array_get(value, i), &step, &(*ret)[i]);
+        int r = config_read_string(rd, json_array_get(value, i), &step, &(*ret)[i]);
 
         if (r < 0)
             return r;
         if (check((*ret)[i], &err) < 0) {
             char quoted[256];
 
-            return fail(rd, &step, "\"%s\" %s",
-                        log_quote(slice_str((*ret)[i]), quoted, sizeof(quoted)), err.text);
+            return config_fail(rd, &step, "\"%s\" %s",
+                               log_quote(slice_str((*ret)[i]), quoted, sizeof(quoted)), err.text);
         }
     }
     return 0;
@@ -321,13 +301,13 @@ static int read_network(struct reader *rd, void *into, json_t *value, const stru
 
     if (json_is_array(value)) {
         if (json_array_size(value) == 0)
-            return fail(rd, here, "is empty; say \"none\"");
+            return config_fail(rd, here, "is empty; say \"none\"");
         f->settings.network = NETWORK_LIST;
         return strings_read(rd, value, here, reach_target_check, wanted, &f->settings.egress);
     }
     f->settings.network = network_from_name(slice_str(json_string_value(value)));
     return f->settings.network < 0 || f->settings.network == NETWORK_LIST
-               ? fail_type(rd, here, wanted, value)
+               ? config_fail_type(rd, here, wanted, value)
                : 0;
 }
 
@@ -386,7 +366,7 @@ static int read_function_routes(struct reader *rd, void *into, json_t *value,
     struct config_function *f = into;
 
     if (!json_is_array(value))
-        return fail_type(rd, here, "an array of routes, as in [\"GET /path\"]", value);
+        return config_fail_type(rd, here, "an array of routes, as in [\"GET /path\"]", value);
     f->routes = calloc(json_array_size(value) + 1, sizeof(*f->routes));
     if (!f->routes)
         return fail_memory(rd);
@@ -396,7 +376,7 @@ static int read_function_routes(struct reader *rd, void *into, json_t *value,
         int r;
 
         if (!json_is_string(item))
-            return fail_type(rd, &step, "a string, as in \"GET /path\"", item);
+            return config_fail_type(rd, &step, "a string, as in \"GET /path\"", item);
         r = route_read(rd, json_string_value(item), &step, &f->routes[f->n_routes++]);
         if (r < 0)
             return r;
@@ -418,10 +398,10 @@ static int builtin_read(struct reader *rd, const char *name, const struct json_p
     for (int i = 0; i < _BUILTIN_MAX; i++)
         known[i] = builtin_name((enum builtin)i);
     nearest = words_nearest(name, &known[1], _BUILTIN_MAX - 1, sizeof(*known));
-    return fail(rd, here, "there is no builtin of that name; %s\"builtin:%s\"%s",
-                nearest ? "did you mean " : "there are ",
-                nearest ? nearest : "active_processes\" and \"builtin:request_counter",
-                nearest ? "?" : "");
+    return config_fail(rd, here, "there is no builtin of that name; %s\"builtin:%s\"%s",
+                       nearest ? "did you mean " : "there are ",
+                       nearest ? nearest : "active_processes\" and \"builtin:request_counter",
+                       nearest ? "?" : "");
 }
 
 static int read_routes(struct reader *rd, void *into, json_t *value, const struct json_path *here,
@@ -432,7 +412,7 @@ static int read_routes(struct reader *rd, void *into, json_t *value, const struc
     json_t *item;
 
     if (!json_is_object(value))
-        return fail_type(rd, here, "an object of routes and what they lead to", value);
+        return config_fail_type(rd, here, "an object of routes and what they lead to", value);
     c->routes = calloc(json_object_size(value) + 1, sizeof(*c->routes));
     if (!c->routes)
         return fail_memory(rd);
@@ -446,11 +426,11 @@ static int read_routes(struct reader *rd, void *into, json_t *value, const struc
         if (r < 0)
             return r;
         if (!target || !target[0])
-            return fail_type(rd, &step, "a function's name or \"builtin:...\"", item);
+            return config_fail_type(rd, &step, "a function's name or \"builtin:...\"", item);
         if (strncmp(target, "builtin:", 8) == 0)
             r = builtin_read(rd, target + 8, &step, route);
         else
-            r = string_read(rd, item, &step, &route->function);
+            r = config_read_string(rd, item, &step, &route->function);
         if (r < 0)
             return r;
     }
@@ -482,13 +462,13 @@ static int read_handler(struct reader *rd, void *into, json_t *value, const stru
                         size_t index)
 {
     struct config_function *f = into;
-    int r = string_read(rd, value, here, &f->handler);
+    int r = config_read_string(rd, value, here, &f->handler);
 
     if (r < 0)
         return r;
     f->handler_line = json_locate(rd->text, here);
     if (f->handler[0] != '/' && !path_is_below(f->handler))
-        return fail(rd, here, "must not leave the project's folder by \"..\"");
+        return config_fail(rd, here, "must not leave the project's folder by \"..\"");
     return 0;
 }
 
@@ -498,10 +478,10 @@ static int read_runtime(struct reader *rd, void *into, json_t *value, const stru
     struct config_function *f = into;
 
     f->runtime = runtime_from_name(slice_str(json_string_value(value)));
-    return f->runtime < 0 ? fail_type(rd, here,
-                                      "\"python\", \"node\", \"ruby\", \"php\", \"native\", "
-                                      "\"exec\", \"provided\" or \"web\"",
-                                      value)
+    return f->runtime < 0 ? config_fail_type(rd, here,
+                                             "\"python\", \"node\", \"ruby\", \"php\", \"native\", "
+                                             "\"exec\", \"provided\" or \"web\"",
+                                             value)
                           : 0;
 }
 
@@ -540,7 +520,7 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
     json_t *item;
 
     if (!json_is_object(value))
-        return fail_type(rd, here, "an object of functions by their names", value);
+        return config_fail_type(rd, here, "an object of functions by their names", value);
     c->functions = calloc(json_object_size(value) + 1, sizeof(*c->functions));
     if (!c->functions)
         return fail_memory(rd);
@@ -552,10 +532,11 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
 
         f->runtime = f->settings.isolation = f->settings.network = f->settings.secrets_when = -1;
         if (!function_name_is_valid(slice_str(name)))
-            return fail(rd, &step,
-                        "a function's name has letters, digits and \"-_./[]\", at most %d, and no "
-                        "part \".\" or \"..\"",
-                        FUNCTION_NAME_MAX);
+            return config_fail(
+                rd, &step,
+                "a function's name has letters, digits and \"-_./[]\", at most %d, and no "
+                "part \".\" or \"..\"",
+                FUNCTION_NAME_MAX);
         f->name = slice_dup(slice_str(name));
         if (!f->name)
             return fail_memory(rd);
@@ -587,7 +568,7 @@ static int read_include_path(struct reader *rd, void *into, json_t *value,
                              const struct json_path *here, size_t index)
 {
     struct config_include *include = into;
-    int r = string_read(rd, value, here, &include->path);
+    int r = config_read_string(rd, value, here, &include->path);
     size_t len;
 
     if (r < 0)
@@ -595,7 +576,7 @@ static int read_include_path(struct reader *rd, void *into, json_t *value,
     for (len = strlen(include->path); len > 1 && include->path[len - 1] == '/'; len--)
         include->path[len - 1] = '\0';
     if (!path_is_below(include->path) || strcmp(include->path, ".") == 0)
-        return fail(rd, here, "must be a folder below this one, such as \"sub\"");
+        return config_fail(rd, here, "must be a folder below this one, such as \"sub\"");
     return 0;
 }
 
@@ -605,7 +586,7 @@ static int read_include_prefix(struct reader *rd, void *into, json_t *value,
     struct config_include *include = into;
     _cleanup_free_ char *probe = NULL;
     struct slice method, pattern;
-    int r = string_read(rd, value, here, &include->prefix);
+    int r = config_read_string(rd, value, here, &include->prefix);
 
     if (r < 0)
         return r;
@@ -615,9 +596,9 @@ static int read_include_prefix(struct reader *rd, void *into, json_t *value,
         return fail_memory(rd);
     }
     if (route_parse(slice_str(probe), &method, &pattern, NULL) < 0 || method.len > 0)
-        return fail(rd, here,
-                    "must be a path such as \"/c\": with '/' at its start, not at its "
-                    "end, and without *");
+        return config_fail(rd, here,
+                           "must be a path such as \"/c\": with '/' at its start, not at its "
+                           "end, and without *");
     return 0;
 }
 
@@ -632,7 +613,7 @@ static int read_include(struct reader *rd, void *into, json_t *value, const stru
     struct config *c = into;
 
     if (!json_is_array(value))
-        return fail_type(rd, here, "an array of folders", value);
+        return config_fail_type(rd, here, "an array of folders", value);
     c->includes = calloc(json_array_size(value) + 1, sizeof(*c->includes));
     if (!c->includes)
         return fail_memory(rd);
@@ -650,7 +631,7 @@ static int read_include(struct reader *rd, void *into, json_t *value, const stru
         if (r < 0)
             return r;
         if (!include->path)
-            return fail(rd, &step, "has no \"path\"; name the folder");
+            return config_fail(rd, &step, "has no \"path\"; name the folder");
         if (!include->prefix)
             include->prefix = slice_dup(SLICE_LIT(""));
         if (!include->prefix)
@@ -665,7 +646,7 @@ static int read_python(struct reader *rd, void *into, json_t *value, const struc
     struct config *c = into;
 
     c->python_line = json_locate(rd->text, here);
-    return string_read(rd, value, here, &c->python);
+    return config_read_string(rd, value, here, &c->python);
 }
 
 static int read_node(struct reader *rd, void *into, json_t *value, const struct json_path *here,
@@ -674,14 +655,14 @@ static int read_node(struct reader *rd, void *into, json_t *value, const struct 
     struct config *c = into;
 
     c->node_line = json_locate(rd->text, here);
-    return string_read(rd, value, here, &c->node);
+    return config_read_string(rd, value, here, &c->node);
 }
 
 /* For editors; not looked at. */
 static int read_schema(struct reader *rd, void *into, json_t *value, const struct json_path *here,
                        size_t index)
 {
-    return json_is_string(value) ? 0 : fail_type(rd, here, "a string", value);
+    return json_is_string(value) ? 0 : config_fail_type(rd, here, "a string", value);
 }
 
 static const struct key file_keys[] = {

@@ -59,6 +59,7 @@ static int folder_setup(void **state)
                        (const char *[]){"p", "state", "lib", "x"}[i]);
     put("lib/python/main.py", "", 0644);
     put("lib/exec/mayfly-exec", "", 0755);
+    put("lib/web/mayfly-web", "", 0755);
     put("lib/native/mayfly-native-so", "", 0755);
     (void)mkdir(paths[0], 0755);
     options = (struct project_options){
@@ -395,7 +396,7 @@ static void one_bad_function_breaks_only_itself(void **state)
         "\"both\": {\"handler\": \"both.x\"},\n"
         "\"said\": {\"handler\": \"both.x\", \"runtime\": \"python\"},\n"
         "\"node\": {\"handler\": \"both.x\", \"runtime\": \"node\"},\n"
-        "\"web\": {\"handler\": \"good.x\", \"runtime\": \"web\"},\n"
+        "\"web\": {\"command\": [\"no-program-of-this-name\"], \"runtime\": \"web\"},\n"
         "\"prog\": {\"handler\": \"plain.sh\", \"runtime\": \"exec\"},\n"
         "\"abs\": {\"handler\": \"/bin/nothere\"}\n"
         "}}",
@@ -416,8 +417,8 @@ static void one_bad_function_breaks_only_itself(void **state)
     expect_broken("node",
                   "mayfly.json:10: mayfly is not installed completely: /lib/node/mayfly-node is "
                   "missing");
-    expect_broken("web", "mayfly.json:11: functions.web.handler: the runtime \"web\" cannot run "
-                         "yet in this version of mayfly");
+    expect_broken("web", "mayfly.json:11: there is no program \"no-program-of-this-name\" in PATH; "
+                         "install it, or name it by its path");
     expect_broken("prog", "mayfly.json:12: functions.prog.handler: /p/plain.sh is not executable; "
                           "run: chmod +x /p/plain.sh");
     expect_broken("abs", "mayfly.json:13: functions.abs.handler: there is no program /bin/nothere");
