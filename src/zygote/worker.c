@@ -29,6 +29,8 @@ enum answer {
 struct worker {
     int fd;
     bool is_touch;         /* a rehearsal: nothing goes out */
+    bool is_upgraded;      /* fd is the program's own */
+    int recv_flags;        /* MSG_DONTWAIT in worker_read_now() */
     struct buf in;         /* received and not yet used */
     struct buf head_bytes; /* what the slices of head point into */
     struct http_parser parser;
@@ -68,7 +70,7 @@ static ssize_t fill(struct worker *w)
     if (r < 0)
         return r;
     do {
-        n = read(w->fd, buf_tail(&w->in), READ_BYTES);
+        n = recv(w->fd, buf_tail(&w->in), READ_BYTES, w->recv_flags);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == ECONNRESET ? 0 : -errno;
@@ -163,6 +165,33 @@ ssize_t worker_read(struct worker *w, void *dst, size_t size)
     w->piece.base += n;
     w->piece.len -= n;
     return (ssize_t)n;
+}
+
+ssize_t worker_read_now(struct worker *w, void *dst, size_t size)
+{
+    ssize_t n;
+
+    w->recv_flags = MSG_DONTWAIT;
+    n = worker_read(w, dst, size);
+    w->recv_flags = 0;
+    return n;
+}
+
+static short poll_now(const struct worker *w, short events)
+{
+    struct pollfd p = {.fd = w->fd, .events = events};
+
+    return poll(&p, 1, 0) > 0 ? p.revents : 0;
+}
+
+bool worker_is_writable(const struct worker *w)
+{
+    return w->is_touch || poll_now(w, POLLOUT) != 0; /* an error is for the write to tell */
+}
+
+bool worker_is_hung_up(const struct worker *w)
+{
+    return !w->is_touch && (poll_now(w, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 /* Reads what the function left of the body, so that the next request is found behind it. */
@@ -352,7 +381,15 @@ int worker_upgrade(struct worker *w)
 {
     int r = worker_flush(w);
 
+    w->is_upgraded = true;
     return r < 0 ? r : w->fd;
+}
+
+struct slice worker_unread(const struct worker *w)
+{
+    struct slice in = buf_slice(&w->in);
+
+    return slice(in.base + w->piece_used, in.len - w->piece_used);
 }
 
 /* ---- errors ---- */
@@ -493,9 +530,7 @@ static void rehearse(struct worker *w, const struct zygote_host *host, void *ctx
 /* Whether somebody waits already: then a rehearsal would only delay the performance. */
 static bool request_waits(const struct worker *w)
 {
-    struct pollfd p = {.fd = w->fd, .events = POLLIN};
-
-    return poll(&p, 1, 0) > 0;
+    return poll_now(w, POLLIN) != 0;
 }
 
 static struct worker the_worker __attribute__((aligned(4096))); /* one page, as a rule */
@@ -533,8 +568,8 @@ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolat
             r = host->serve(ctx, w);
         else if (r == 0)
             _exit(EXIT_SUCCESS); /* a standby that is not needed any more */
-        if (r == 0 && isolation == ISOLATION_INSTANCE)
+        if (r == 0 && isolation == ISOLATION_INSTANCE && !w->is_upgraded)
             r = skip_body(w);
-    } while (r == 0 && isolation == ISOLATION_INSTANCE);
+    } while (r == 0 && isolation == ISOLATION_INSTANCE && !w->is_upgraded);
     _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

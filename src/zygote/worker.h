@@ -24,6 +24,16 @@ const struct http_head *worker_head(const struct worker *w);
 /* Reads decoded bytes of the request's body. Returns their number, 0 at the end, or -errno. */
 ssize_t worker_read(struct worker *w, void *dst, size_t size);
 
+/* The same without waiting: -EAGAIN if no more of it has come yet. For a runtime with an event
+ * loop, which may watch ZYGOTE_FD_WORKER itself, but reads from it only here. */
+ssize_t worker_read_now(struct worker *w, void *dst, size_t size);
+
+/* Whether worker_write() of up to 64 KB would go out without waiting for the client. */
+bool worker_is_writable(const struct worker *w);
+
+/* Whether the request's sender has closed its end, so that nobody waits for the answer. */
+bool worker_is_hung_up(const struct worker *w);
+
 /* Begins the answer. Headers that are the gateway's affair (Connection, Transfer-Encoding,
  * Content-Length, hop-by-hop) are left out here. content_length is -1 when it is not known; then
  * the body goes out in chunks. Returns 0, -EINVAL for a status or header that HTTP does not allow,
@@ -72,6 +82,9 @@ void worker_tell_limit(int error);
 
 /* After worker_start() with 101: flushes, and returns the socket for the program's own bytes. */
 int worker_upgrade(struct worker *w);
+
+/* The bytes that came behind the request already; after an upgrade they are the program's. */
+struct slice worker_unread(const struct worker *w);
 
 /* Writes a JSON string with its quotes: s as UTF-8, invalid bytes replaced. Returns 0 or -errno. */
 int worker_json_string(struct buf *b, struct slice s);
