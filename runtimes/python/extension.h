@@ -69,6 +69,8 @@ int raw_answer_end(struct raw_answer *a, struct worker *w, const char **ret_text
 
 /* Maps and lists of the request's head as Python objects. Return a new reference, or NULL. */
 PyObject *head_pairs(const struct http_head *head);
+PyObject *
+head_asgi_headers(const struct http_head *head); /* (name in small letters, value): bytes */
 PyObject *head_lambda_headers(const struct http_head *head, PyObject **ret_cookies); /* or NULL */
 PyObject *head_query(const struct http_head *head);
 PyObject *head_raw(const struct http_head *head);
@@ -79,6 +81,9 @@ PyObject *latin1(struct slice s);
  * with an exception. */
 PyObject *lambda_setup(PyObject *module, PyObject *args);
 int lambda_answer(PyObject *request, bool is_touch);
+
+/* sys.stdout and sys.stderr, and what C code has printed. */
+void flush_streams(void);
 
 /* Called once, ahead of the first fork. */
 void heap_settle(void);

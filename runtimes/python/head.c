@@ -27,6 +27,35 @@ PyObject *head_pairs(const struct http_head *head)
     return list;
 }
 
+/* A header's name in small letters, as bytes. */
+static PyObject *lower_name(struct slice name)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(name.base, (Py_ssize_t)name.len);
+    char *text = bytes ? PyBytes_AsString(bytes) : NULL;
+
+    for (size_t i = 0; text && i < name.len; i++) {
+        if (text[i] >= 'A' && text[i] <= 'Z')
+            text[i] += 'a' - 'A';
+    }
+    return bytes;
+}
+
+PyObject *head_asgi_headers(const struct http_head *head)
+{
+    PyObject *list = PyList_New((Py_ssize_t)head->n_headers);
+
+    for (uint32_t i = 0; list && i < head->n_headers; i++) {
+        struct slice value = head->headers[i].value;
+        PyObject *pair =
+            Py_BuildValue("(NN)", lower_name(head->headers[i].name),
+                          PyBytes_FromStringAndSize(value.base, (Py_ssize_t)value.len));
+
+        if (!pair || PyList_SetItem(list, (Py_ssize_t)i, pair) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
 /* Adds to a dict; a key that is there already has the value put behind it. */
 static int join(PyObject *dict, const char *key, size_t key_len, struct slice value,
                 const char *separator)

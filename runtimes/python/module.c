@@ -43,8 +43,8 @@ static int find_streams(void)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* sys.stdout and sys.stderr, whatever the author has made of them; then what C code has printed. */
-static void flush_streams(void)
+/* Whatever the author has made of them. */
+void flush_streams(void)
 {
     for (size_t i = 0; i < ARRAY_SIZE(streams.names); i++) {
         PyObject *stream = PyDict_GetItemWithError(streams.sys, streams.names[i]);
@@ -209,6 +209,8 @@ static int serve(void *ctx, struct worker *w)
 
     request_begin(host.request, w);
     if (answer(false) == 0) {
+        if (request_is_done(host.request))
+            return 0;
         flush_streams();
         done = request_finish(host.request, NULL);
         Py_XDECREF(done);

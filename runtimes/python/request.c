@@ -16,6 +16,7 @@ enum state {
     STATE_STARTED, /* start() may still be called again */
     STATE_WRITTEN,
     STATE_DONE,
+    STATE_UPGRADED, /* done as well */
 };
 
 struct request {
@@ -62,7 +63,7 @@ int request_begin_rehearsal(PyObject *object)
 
 bool request_is_done(PyObject *object)
 {
-    return self_of(object)->state == STATE_DONE;
+    return self_of(object)->state >= STATE_DONE;
 }
 
 static PyObject *raise_errno(int r)
@@ -105,6 +106,11 @@ static PyObject *get_host(PyObject *self, void *unused)
 static PyObject *get_headers(PyObject *self, void *unused)
 {
     return head_pairs(request_head(self));
+}
+
+static PyObject *py_asgi_headers(PyObject *self, PyObject *unused)
+{
+    return head_asgi_headers(request_head(self));
 }
 
 /* The body's length: 0 if there is none, -1 if it comes in chunks. */
@@ -252,6 +258,32 @@ static PyObject *py_read(PyObject *object, PyObject *arg)
     if (n < 0)
         return raise_errno((int)n);
     return PyBytes_FromStringAndSize(chunk, n);
+}
+
+/* read_now(n): the same without waiting; None if nothing has come. */
+static PyObject *py_read_now(PyObject *object, PyObject *arg)
+{
+    struct request *self = self_of(object);
+    char chunk[READ_BYTES];
+    size_t size = PyLong_AsSize_t(arg);
+    ssize_t n = 0;
+
+    if (PyErr_Occurred())
+        return NULL;
+    if (self->w && worker_head(self->w)->framing != HTTP_BODY_NONE)
+        n = worker_read_now(self->w, chunk, MIN(size, sizeof(chunk)));
+    if (n == -EAGAIN)
+        Py_RETURN_NONE;
+    if (n < 0)
+        return raise_errno((int)n);
+    return PyBytes_FromStringAndSize(chunk, n);
+}
+
+static PyObject *get_is_hung_up(PyObject *object, void *unused)
+{
+    struct request *self = self_of(object);
+
+    return PyBool_FromLong(self->w && worker_is_hung_up(self->w));
 }
 
 /* body(): all of it; to be called once, before any read(). */
@@ -453,6 +485,51 @@ PyObject *request_finish(PyObject *object, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *get_is_rehearsal(PyObject *object, void *unused)
+{
+    return PyBool_FromLong(!self_of(object)->w);
+}
+
+static PyObject *get_is_upgraded(PyObject *object, void *unused)
+{
+    return PyBool_FromLong(self_of(object)->state == STATE_UPGRADED);
+}
+
+static PyObject *get_is_writable(PyObject *object, void *unused)
+{
+    struct request *self = self_of(object);
+
+    return PyBool_FromLong(!self->w || worker_is_writable(self->w));
+}
+
+/* complete(): finish(), behind all that was printed. An adapter that has something to do afterwards
+ * calls it. */
+static PyObject *py_complete(PyObject *object, PyObject *unused)
+{
+    flush_streams();
+    return request_finish(object, NULL);
+}
+
+/* upgrade(): after start(101, ...), sends that. Returns the descriptor, which stays the worker's,
+ * and what has come behind the request. */
+static PyObject *py_upgrade(PyObject *object, PyObject *unused)
+{
+    struct request *self = self_of(object);
+    struct slice rest;
+    int fd;
+
+    if (self->state != STATE_STARTED || !self->w) {
+        PyErr_SetString(PyExc_RuntimeError, "the answer is not begun, or done already");
+        return NULL;
+    }
+    fd = worker_upgrade(self->w);
+    if (fd < 0)
+        return raise_errno(fd);
+    self->state = STATE_UPGRADED;
+    rest = worker_unread(self->w);
+    return Py_BuildValue("(iN)", fd, PyBytes_FromStringAndSize(rest.base, (Py_ssize_t)rest.len));
+}
+
 /* suspect(errno): what the error that fail() will tell may come from; 0 if it is not known. */
 static PyObject *py_suspect(PyObject *object, PyObject *error)
 {
@@ -476,7 +553,7 @@ static PyObject *py_fail(PyObject *object, PyObject *json)
 
     if (PyBytes_AsStringAndSize(json, &text, &len) < 0)
         return NULL;
-    if (self->state == STATE_DONE)
+    if (self->state >= STATE_DONE)
         Py_RETURN_FALSE;
     r = !self->w ? 0 : worker_fail(self->w, slice(text, (size_t)len));
     if (r == 0)
@@ -515,7 +592,7 @@ static PyObject *feed_bytes(struct request *self, PyObject *bytes)
     char *data;
     int r;
 
-    if (self->state == STATE_DONE || PyBytes_AsStringAndSize(bytes, &data, &len) < 0)
+    if (self->state >= STATE_DONE || PyBytes_AsStringAndSize(bytes, &data, &len) < 0)
         return NULL;
     thread = PyEval_SaveThread();
     r = raw_answer_feed(&self->raw, self->w, slice(data, (size_t)len), &text);
@@ -525,7 +602,7 @@ static PyObject *feed_bytes(struct request *self, PyObject *bytes)
 
 static PyObject *py_raw_feed(PyObject *object, PyObject *data)
 {
-    if (self_of(object)->state == STATE_DONE)
+    if (self_of(object)->state >= STATE_DONE)
         return raise_errno(-EPIPE);
     return with_bytes(object, data, feed_bytes);
 }
@@ -550,21 +627,29 @@ static PyGetSetDef getters[] = {
     {"headers", get_headers, NULL, "list of (name, value)", NULL},
     {"content_length", get_content_length, NULL, "0 without a body, -1 in chunks", NULL},
     {"is_started", get_is_started, NULL, NULL, NULL},
+    {"is_hung_up", get_is_hung_up, NULL, "nobody waits for the answer", NULL},
+    {"is_writable", get_is_writable, NULL, "write() would not wait", NULL},
+    {"is_rehearsal", get_is_rehearsal, NULL, "in the zygote: nobody has asked", NULL},
+    {"is_upgraded", get_is_upgraded, NULL, "the connection is the program's", NULL},
     {"is_written", get_is_written, NULL, "the head cannot be taken back", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMethodDef methods[] = {
     {"get", py_get, METH_O, "A header's value, or None."},
+    {"asgi_headers", py_asgi_headers, METH_NOARGS, "Pairs of bytes, names in small letters."},
     {"raw_head", py_raw_head, METH_NOARGS, "The head as bytes."},
     {"fill_environ", py_fill_environ, METH_O, "Adds HTTP_... to a dict."},
     {"decoded_path", py_decoded_path, METH_NOARGS, "PATH_INFO"},
     {"read", py_read, METH_O, "Up to n bytes of the body; b'' at its end."},
+    {"read_now", py_read_now, METH_O, "The same without waiting: None if nothing has come."},
     {"body", py_body, METH_NOARGS, "The whole body."},
     {"start", py_start, METH_VARARGS, "start(status, [(name, value)], length=-1)"},
     {"write", request_write, METH_O, "Adds to the body."},
     {"flush", py_flush, METH_NOARGS, "Sends what is held back."},
     {"finish", request_finish, METH_NOARGS, "Completes the answer."},
+    {"complete", py_complete, METH_NOARGS, "The same, behind all that was printed."},
+    {"upgrade", py_upgrade, METH_NOARGS, "After start(101, ...): (descriptor, bytes)."},
     {"suspect", py_suspect, METH_O, "Says which errno the error comes from."},
     {"fail", py_fail, METH_O, "Answers with an unhandled error, JSON as bytes."},
     {"raw_begin", py_raw_begin, METH_NOARGS, "The answer will be raw HTTP."},

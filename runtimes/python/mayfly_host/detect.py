@@ -56,11 +56,14 @@ def is_http_server(thing):
         for base in thing.__mro__)
 
 
-def is_asgi(thing):
-    if callable(getattr(thing, "asgi", None)):
-        return True
+def is_three(thing):
+    """async, with exactly three parameters that a caller must give: scope, receive, send."""
     names = _required(thing)
     return is_async(thing) and names is not None and len(names) == 3
+
+
+def is_asgi(thing):
+    return callable(getattr(thing, "asgi", None)) or is_three(thing)
 
 
 def kind_of(thing, name):

@@ -84,7 +84,7 @@ class Host:
             kind = detect.kind_of(handler, name)
         else:
             handler, kind, name = detect.choose(module, file)
-        adapter = _adapter(kind, name)(mayfly, handler, start)
+        adapter = _adapter(kind)(mayfly, handler, start)
         self.answer = adapter.answer_request
         self.answer_null = adapter.answer_null
         self.warmup = getattr(module, "mayfly_warmup", None)
@@ -119,7 +119,7 @@ class Host:
         return request.fail(json) and not isinstance(exception, SystemExit)
 
 
-def _adapter(kind, name):
+def _adapter(kind):
     """Only what is needed is imported: all that is loaded is paid for at each fork."""
     if kind == detect.LAMBDA:
         from .lambda_handler import Adapter
@@ -128,10 +128,7 @@ def _adapter(kind, name):
     elif kind == detect.HTTP_SERVER:
         from .http_server import Adapter
     else:
-        raise load.LoadError(
-            "Runtime.HandlerNotFound",
-            "%s is an ASGI application, which is not supported yet; WSGI applications, "
-            "class handler(BaseHTTPRequestHandler) and def handler(event, context) are" % name)
+        from .asgi import Adapter
     return Adapter
 
 

@@ -36,6 +36,7 @@ TABLE = [
     Kind("native", {"handler": "native.handler"}, stack=""),
     Kind("python-lambda", {"handler": "py_lambda.handler"}, streams=False, whole_max=LAMBDA_MAX),
     Kind("python-wsgi", {"handler": "py_wsgi.app"}),
+    Kind("python-asgi", {"handler": "py_asgi.app"}),
     Kind("python-http-server", {"handler": "py_http_server.handler"}),
     Kind("node-lambda", {"handler": "node_lambda.handler"}, streams=False, whole_max=LAMBDA_MAX, needs=("node",)),
     Kind("node-lambda-stream", {"handler": "node_lambda_stream.handler"}, whole_max=LAMBDA_MAX, needs=("node",)),

@@ -165,20 +165,6 @@ def test_chained_errors_are_in_the_log(zygote):
     assert "KeyError: 'k'" in failed.log and "direct cause" in failed.log
 
 
-ASGI = {
-    "a coroutine function": "async def app(scope, receive, send): pass",
-    "an object": "class A:\n    async def __call__(self, scope, receive, send): pass\napp = A()",
-    "an attribute": "class A:\n    def asgi(self): pass\n    def __call__(self): pass\napp = A()",
-}
-
-
-@pytest.mark.parametrize("kind", list(ASGI))
-@pytest.mark.parametrize("handler", ["m", "m.app"])
-def test_asgi_is_told_not_to_work_yet(zygote, handler, kind):
-    error = failure(zygote, handler, ASGI[kind]).error
-    assert "ASGI" in error["errorMessage"] and "WSGI" in error["errorMessage"]
-
-
 def test_class_that_is_no_handler(zygote):
     error = failure(zygote, "m.K", "class K: pass").error
     assert "BaseHTTPRequestHandler" in error["errorMessage"]
