@@ -478,11 +478,12 @@ static int read_runtime(struct reader *rd, void *into, json_t *value, const stru
     struct config_function *f = into;
 
     f->runtime = runtime_from_name(slice_str(json_string_value(value)));
-    return f->runtime < 0 ? config_fail_type(rd, here,
-                                             "\"python\", \"node\", \"ruby\", \"php\", \"native\", "
-                                             "\"exec\", \"provided\" or \"web\"",
-                                             value)
-                          : 0;
+    return f->runtime < 0 || f->runtime == RUNTIME_STATIC
+               ? config_fail_type(rd, here,
+                                  "\"python\", \"node\", \"ruby\", \"php\", \"native\", "
+                                  "\"exec\", \"provided\" or \"web\"",
+                                  value)
+               : 0;
 }
 
 static const struct key function_keys[] = {

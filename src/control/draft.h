@@ -10,6 +10,7 @@
 #include "control/interpreter.h"
 #include "control/project.h"
 #include "control/resolve.h"
+#include "control/site.h"
 #include "control/tree.h"
 
 /* One folder with its mayfly.json and its api/: the project itself or one that it includes. */
@@ -21,6 +22,7 @@ struct unit {
     bool has_config;
     struct config *config;
     struct api_files api;
+    struct site_files files;
     struct tree tree;
     char *python;                   /* absolute; or NULL: */
     struct interpreter interpreter; /* what it said of itself */

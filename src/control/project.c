@@ -332,6 +332,9 @@ static int snapshot_fill(struct load *l, struct snapshot *s)
         l->drafts[i].f = (struct function){0};
     }
     s->n_functions = l->n_drafts;
+    r = sites_make(l, s);
+    if (r < 0)
+        return r == -ENOMEM ? error_set(l->err, r, "out of memory") : r;
     r = snapshot_index(s, l->err);
     return r == -ENOMEM ? error_set(l->err, r, "out of memory") : r;
 }

@@ -34,6 +34,7 @@ static const struct runtime_kind kinds[_TARGET_MAX] = {
     [TARGET_WEB] = {.prepare = runtime_web_prepare,
                     .finish = runtime_web_finish,
                     .digest = runtime_web_digest},
+    [TARGET_STATIC] = {.prepare = runtime_static_prepare},
 };
 
 int runtime_words(struct draft *d, const char *const *words)

@@ -15,6 +15,7 @@ enum target_kind {
     TARGET_PHP,
     TARGET_EXEC,
     TARGET_WEB, /* a command that starts an HTTP server */
+    TARGET_STATIC, /* a folder of files */
     _TARGET_MAX,
 };
 

@@ -48,6 +48,7 @@ static struct unit *unit_free(struct unit *u)
     free(u->label);
     (void)config_free(u->config);
     api_files_deinit(&u->api);
+    site_files_deinit(&u->files);
     free(u->python);
     free(u->python_broken);
     interpreter_deinit(&u->node);
@@ -111,10 +112,13 @@ static int unit_read(struct load *l, struct unit *u)
     r = api_scan(u->dir, &u->api, l->err);
     if (r < 0)
         return r;
-    if (!u->has_config && u->api.n_files == 0)
+    r = site_files_scan(u->dir, &u->files, l->err);
+    if (r < 0)
+        return r;
+    if (!u->has_config && u->api.n_files == 0 && u->files.n_files == 0)
         return error_set(l->err, -ENOENT,
-                         "%s: there is no mayfly.json here and no function below api/; `mayfly "
-                         "init` makes a first one",
+                         "%s: there is no mayfly.json here no function below api/ and no file "
+                         "below public/; `mayfly init` makes a first one",
                          u->dir);
     return 0;
 }
@@ -307,6 +311,33 @@ static int draft_from_config(struct load *l, struct unit *u, const struct config
     return 0;
 }
 
+/* The function that serves the unit's files: no code of the author's runs in it, so its process is
+ * kept; it reaches nothing, and however long a download takes, it is not cut. */
+static int draft_from_files(struct load *l, struct unit *u)
+{
+    struct draft *d = &l->drafts[l->n_drafts++];
+    struct limits *limits = &d->f.limits;
+    int r;
+
+    *d = (struct draft){.unit = u};
+    r = draft_fill(l, d, unit_path(u, SITE_FUNCTION), unit_path(u, u->files.root), u->files.root);
+    if (r < 0)
+        return r;
+    limits_init(limits);
+    for (size_t i = 0; i < n_limit_infos; i++) {
+        if (strcmp(limit_infos[i].key, "timeout") == 0 ||
+            strcmp(limit_infos[i].key, "response") == 0)
+            memcpy((char *)limits + limit_infos[i].offset, &limit_infos[i].max, sizeof(uint64_t));
+    }
+    d->f.isolation = ISOLATION_INSTANCE;
+    d->f.network = NETWORK_NONE;
+    d->f.runtime = RUNTIME_STATIC;
+    d->target = (struct target){.kind = TARGET_STATIC,
+                                .runtime = RUNTIME_STATIC,
+                                .file = slice_dup(slice_str(u->files.root))};
+    return d->target.file ? 0 : fail_memory(l);
+}
+
 static int draft_cmp(const void *a, const void *b)
 {
     return strcmp(((const struct draft *)a)->f.name, ((const struct draft *)b)->f.name);
@@ -318,7 +349,8 @@ int drafts_make(struct load *l)
     int r = 0;
 
     for (uint32_t i = 0; i < l->n_units; i++)
-        n += (size_t)l->units[i]->api.n_files + l->units[i]->config->n_functions;
+        n += (size_t)l->units[i]->api.n_files + l->units[i]->config->n_functions +
+             (l->units[i]->files.n_files > 0);
     if (n > SNAPSHOT_FUNCTIONS_MAX)
         return error_set(l->err, -E2BIG, "%s: more than %d functions", l->options->dir,
                          SNAPSHOT_FUNCTIONS_MAX);
@@ -333,6 +365,8 @@ int drafts_make(struct load *l)
             r = draft_from_config(l, u, &u->config->functions[k]);
         for (uint32_t k = 0; k < u->api.n_files && r == 0; k++)
             r = draft_from_api(l, u, &u->api.files[k]);
+        if (r == 0 && u->files.n_files > 0)
+            r = draft_from_files(l, u);
     }
     if (r < 0)
         return r;

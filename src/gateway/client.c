@@ -1,6 +1,7 @@
 #include "gateway/client.h"
 #include "gateway/invocation.h"
 #include "gateway/request.h"
+#include "gateway/rules.h"
 #include "gateway/worker.h"
 
 #include "base/log.h"
@@ -660,7 +661,8 @@ void client_answer_error(struct client *c, unsigned status, const char *headers,
 
 /* ---- a worker's answer ---- */
 
-static int copy_headers(struct client *c, const struct http_head *head, bool *ret_has_date)
+static int copy_headers(struct client *c, const struct http_head *head,
+                        const struct invocation *inv, bool *ret_has_date)
 {
     *ret_has_date = false;
     for (uint32_t i = 0; i < head->n_headers; i++) {
@@ -670,6 +672,8 @@ static int copy_headers(struct client *c, const struct http_head *head, bool *re
         if (http_is_hop_header(h->name) || http_connection_lists(head, h->name) ||
             slice_eq_nocase(h->name, SLICE_LIT("content-length")) ||
             slice_eq_nocase(slice(h->name.base, MIN(h->name.len, 7)), SLICE_LIT("mayfly-")))
+            continue;
+        if (inv->extra_wins && rules_header_is_set(buf_slice(&inv->extra), h->name))
             continue;
         *ret_has_date |= slice_eq_nocase(h->name, SLICE_LIT("date"));
         r = http_write_header(&c->out, h->name, h->value);
@@ -713,7 +717,9 @@ int client_begin(struct client *c, const struct http_head *head, struct invocati
                                head->reason.len > 0 ? head->reason
                                                     : slice_str(http_reason(head->status)));
     if (r == 0)
-        r = copy_headers(c, head, &has_date);
+        r = copy_headers(c, head, inv, &has_date);
+    if (r == 0 && buf_len(&inv->extra) > 0)
+        r = rules_headers_write(&c->out, buf_slice(&inv->extra), head, inv->extra_wins);
     if (r == 0)
         r = write_framing(c, head);
     if (r == 0)

@@ -49,6 +49,7 @@ struct settings {
 /* A snapshot in use: by the gateway as the current one, and by pools of functions from it. */
 struct served {
     struct snapshot *snapshot;
+    struct rules *rules; /* of its sites; NULL: it has none */
     unsigned refs;
 };
 

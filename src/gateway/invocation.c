@@ -167,6 +167,7 @@ void invocation_free(struct invocation *inv)
 {
     list_remove(&inv->link);
     buf_deinit(&inv->head);
+    buf_deinit(&inv->extra);
     buf_deinit(&inv->body);
     buf_deinit(&inv->error_json);
     free(inv->path);

@@ -36,8 +36,10 @@ struct invocation {
     char id[REQUEST_ID_LEN + 1];
     char method[32];
     char *path;
-    struct buf head; /* canonical request, without its end */
-    struct buf body; /* of it, framed; waits for the worker to take it */
+    struct buf head;  /* canonical request, without its end */
+    struct buf extra; /* header lines that rules add to the answer */
+    bool extra_wins;  /* over the answer's own; else these win */
+    struct buf body;  /* of it, framed; waits for the worker to take it */
     bool body_chunked;
     bool body_ended;
     bool cold;

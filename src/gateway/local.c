@@ -167,7 +167,7 @@ static void answer_invoke(struct client *c, const struct http_head *head, struct
     }
     event.target = event.path = SLICE_LIT("/");
     event.query = SLICE_NULL;
-    request_invoke(c, &event, f, NULL, TRIGGER_INVOKE);
+    request_invoke(c, &event, f, NULL, NULL, TRIGGER_INVOKE);
 }
 
 /* If path is prefix + middle + suffix with a middle that is not empty, gives the middle. */

@@ -11,6 +11,7 @@
 #include "gateway/journal.h"
 #include "gateway/links.h"
 #include "gateway/log.h"
+#include "gateway/rules.h"
 #include "gateway/worker.h"
 
 #include "base/log.h"
@@ -58,6 +59,7 @@ static void served_unref(struct served *s)
 {
     if (!s || --s->refs > 0)
         return;
+    (void)rules_free(s->rules);
     snapshot_free(s->snapshot);
     free(s);
 }
@@ -182,6 +184,11 @@ int pools_serve(struct gateway *g, struct snapshot *snapshot_take)
     }
     served->snapshot = snapshot_take;
     served->refs = 1;
+    served->rules = snapshot_take->n_sites > 0 ? rules_new(snapshot_take) : NULL;
+    if (snapshot_take->n_sites > 0 && !served->rules) {
+        served_unref(served);
+        return -ENOMEM;
+    }
     for (uint32_t i = 0; i < snapshot_take->n_functions && r == 0; i++)
         r = serve_function(g, served, &snapshot_take->functions[i]);
     served_unref(g->served);

@@ -4,17 +4,21 @@
 
 #include "gateway/gateway.h"
 
+struct rules_plan;
+
 /* Looks at a complete head and begins an invocation, or answers. */
 void request_begin(struct client *c, const struct http_head *head);
 
 /* The canonical head for the worker, all but its end (the deadline is known later). Returns 0 or
  * -errno. */
 int request_write_head(struct buf *b, const struct client *c, const struct http_head *head,
-                       const struct route_match *match, const struct invocation *inv);
+                       const struct route_match *match, const struct rules_plan *plan,
+                       const struct invocation *inv);
 
-/* Makes the request an invocation of f. */
+/* Makes the request an invocation of f; `plan` is what rules have said of it, or NULL. */
 void request_invoke(struct client *c, const struct http_head *head, const struct function *f,
-                    const struct route_match *match, enum trigger trigger);
+                    const struct route_match *match, const struct rules_plan *plan,
+                    enum trigger trigger);
 
 void builtin_answer(struct client *c, const struct route *route);
 

@@ -8,11 +8,13 @@
 
 #include <errno.h>
 
-#define SNAPSHOT_MAGIC 0x3353464dU /* "MFS3" */
+#define SNAPSHOT_MAGIC 0x3453464dU /* "MFS4" */
 
 /* The fewest bytes that one of them can take: they bound what a count may ask for. */
 #define FUNCTION_BYTES_MIN 64
 #define ROUTE_BYTES_MIN    16
+#define SITE_BYTES_MIN     26
+#define RULE_BYTES_MIN     18
 
 struct snapshot *snapshot_new(void)
 {
@@ -27,8 +29,11 @@ struct snapshot *snapshot_free(struct snapshot *s)
         function_deinit(&s->functions[i]);
     for (uint32_t i = 0; i < s->n_routes; i++)
         route_deinit(&s->routes[i]);
+    for (uint32_t i = 0; i < s->n_sites; i++)
+        site_deinit(&s->sites[i]);
     free(s->functions);
     free(s->routes);
+    free(s->sites);
     free(s->by_name);
     free(s);
     return NULL;
@@ -120,6 +125,54 @@ static void put_route(struct writer *w, const struct route *r)
     put_str(w, r->project);
 }
 
+static void put_rule(struct writer *w, const struct rule *r)
+{
+    put_u8(w, r->kind);
+    put_optional(w, r->pattern);
+    put_optional(w, r->methods);
+    put_optional(w, r->destination);
+    put_u32(w, r->status);
+    put_u8(w, r->proceed);
+    put_u8(w, r->check);
+    put_u32(w, r->n_conditions);
+    for (uint32_t i = 0; i < r->n_conditions; i++) {
+        put_u8(w, r->conditions[i].kind);
+        put_u8(w, r->conditions[i].missing);
+        put_optional(w, r->conditions[i].key);
+        put_optional(w, r->conditions[i].pattern);
+    }
+    put_u32(w, r->n_headers);
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        put_str(w, r->headers[i].name);
+        put_str(w, r->headers[i].value);
+    }
+}
+
+/* The files' names are one run of bytes, each with its NUL: thousands of them cost one copy. */
+static void put_site(struct writer *w, const struct site *s)
+{
+    size_t len = 0;
+
+    put_str(w, s->prefix);
+    put_u32(w, s->function);
+    put_u8(w, s->clean_urls);
+    put_u8(w, s->slash);
+    for (uint32_t i = 0; i < s->n_files; i++)
+        len += strlen(s->files[i]) + 1;
+    put_u32(w, s->n_files);
+    w->r = w->r < 0 ? w->r : len > UINT32_MAX ? -ENOBUFS : pack_u32(w->b, (uint32_t)len);
+    for (uint32_t i = 0; i < s->n_files; i++)
+        w->r = w->r < 0 ? w->r : buf_append(w->b, s->files[i], strlen(s->files[i]) + 1);
+    put_u32(w, s->n_rules);
+    for (uint32_t i = 0; i < s->n_rules; i++)
+        put_rule(w, &s->rules[i]);
+    put_u32(w, s->n_crons);
+    for (uint32_t i = 0; i < s->n_crons; i++) {
+        put_str(w, s->crons[i].path);
+        put_str(w, s->crons[i].schedule);
+    }
+}
+
 int snapshot_encode(const struct snapshot *s, struct buf *b)
 {
     struct writer w = {.b = b};
@@ -133,6 +186,9 @@ int snapshot_encode(const struct snapshot *s, struct buf *b)
     put_u32(&w, s->n_routes);
     for (uint32_t i = 0; i < s->n_routes; i++)
         put_route(&w, &s->routes[i]);
+    put_u32(&w, s->n_sites);
+    for (uint32_t i = 0; i < s->n_sites; i++)
+        put_site(&w, &s->sites[i]);
     return w.r;
 }
 
@@ -320,6 +376,108 @@ static void get_route(struct reader *r, struct route *route, uint32_t n_function
         r->u.bad = true;
 }
 
+/* Room for n of them, of at most max; NULL if there is none, then r tells why. */
+static void *get_array(struct reader *r, size_t bytes_min, uint32_t max, size_t size, uint32_t *ret)
+{
+    uint32_t n = unpack_count(&r->u, bytes_min);
+    void *array;
+
+    r->u.bad = r->u.bad || n > max;
+    if (r->u.bad || r->no_memory)
+        return NULL;
+    array = calloc(MAX(n, 1), size);
+    r->no_memory = !array;
+    *ret = n;
+    return array;
+}
+
+static char *get_optional(struct reader *r)
+{
+    return get_flag(r) ? get_str(r) : NULL;
+}
+
+static void get_rule(struct reader *r, struct rule *rule)
+{
+    uint32_t n = 0;
+
+    rule->kind = get_enum(r, _RULE_KIND_MAX);
+    rule->pattern = get_optional(r);
+    rule->methods = get_optional(r);
+    rule->destination = get_optional(r);
+    rule->status = unpack_u32(&r->u);
+    rule->proceed = get_flag(r);
+    rule->check = get_flag(r);
+    if ((rule->kind != RULE_FILESYSTEM && !rule->pattern) ||
+        (rule->status != 0 && (rule->status < 100 || rule->status > 999)))
+        r->u.bad = true;
+    if ((rule->kind == RULE_REDIRECT || rule->kind == RULE_REWRITE) && !rule->destination)
+        r->u.bad = true;
+    rule->conditions = get_array(r, 4, SITE_CONDITIONS_MAX * 2, sizeof(*rule->conditions), &n);
+    while (rule->n_conditions < n && !r->u.bad && !r->no_memory) {
+        struct rule_condition *c = &rule->conditions[rule->n_conditions++];
+
+        c->kind = get_enum(r, _CONDITION_KIND_MAX);
+        c->missing = get_flag(r);
+        c->key = get_optional(r);
+        c->pattern = get_optional(r);
+        r->u.bad = r->u.bad || (c->kind == CONDITION_HOST ? !c->pattern : !c->key);
+    }
+    n = 0;
+    rule->headers = get_array(r, 8, SITE_HEADERS_MAX, sizeof(*rule->headers), &n);
+    while (rule->n_headers < n && !r->u.bad && !r->no_memory) {
+        struct rule_header *h = &rule->headers[rule->n_headers++];
+
+        h->name = get_str(r);
+        h->value = get_str(r);
+    }
+}
+
+/* Sorted, and each with a NUL behind it. */
+static void get_files(struct reader *r, struct site *s)
+{
+    uint32_t n = unpack_count(&r->u, 1);
+    struct slice names = unpack_str(&r->u);
+    size_t at = 0;
+
+    r->u.bad = r->u.bad || n > SITE_FILES_MAX || (n > 0 && names.len == 0) ||
+               (names.len > 0 && names.base[names.len - 1] != '\0');
+    if (r->u.bad || r->no_memory)
+        return;
+    s->names = slice_dup(names);
+    s->files = calloc(MAX(n, 1), sizeof(*s->files));
+    r->no_memory = !s->names || !s->files;
+    for (; s->n_files < n && at < names.len && !r->no_memory; s->n_files++) {
+        s->files[s->n_files] = s->names + at;
+        at += strlen(s->names + at) + 1;
+        r->u.bad = r->u.bad ||
+                   (s->n_files > 0 && strcmp(s->files[s->n_files - 1], s->files[s->n_files]) >= 0);
+    }
+    r->u.bad = r->u.bad || s->n_files != n || at != names.len;
+}
+
+static void get_site(struct reader *r, struct site *s, uint32_t n_functions)
+{
+    uint32_t n = 0;
+
+    s->prefix = get_str(r);
+    s->function = unpack_u32(&r->u);
+    s->clean_urls = get_flag(r);
+    s->slash = get_enum(r, _SITE_SLASH_MAX);
+    get_files(r, s);
+    if (!r->u.bad &&
+        (s->function == SITE_NO_FUNCTION ? s->n_files > 0 : s->function >= n_functions))
+        r->u.bad = true;
+    s->rules = get_array(r, RULE_BYTES_MIN, SITE_RULES_MAX, sizeof(*s->rules), &n);
+    while (s->n_rules < n && !r->u.bad && !r->no_memory)
+        get_rule(r, &s->rules[s->n_rules++]);
+    n = 0;
+    s->crons = get_array(r, 8, SITE_CRONS_MAX, sizeof(*s->crons), &n);
+    while (s->n_crons < n && !r->u.bad && !r->no_memory) {
+        s->crons[s->n_crons].path = get_str(r);
+        s->crons[s->n_crons++].schedule = get_str(r);
+    }
+}
+
 /* The arrays are counted up while they are filled, so that a failure frees what is there. */
 static void get_snapshot(struct reader *r, struct snapshot *s)
 {
@@ -347,6 +505,11 @@ static void get_snapshot(struct reader *r, struct snapshot *s)
     r->no_memory = !s->routes;
     while (s->n_routes < n && !r->u.bad && !r->no_memory)
         get_route(r, &s->routes[s->n_routes++], s->n_functions);
+
+    n = 0;
+    s->sites = get_array(r, SITE_BYTES_MIN, SITES_MAX, sizeof(*s->sites), &n);
+    while (s->n_sites < n && !r->u.bad && !r->no_memory)
+        get_site(r, &s->sites[s->n_sites++], s->n_functions);
 }
 
 int snapshot_decode(struct slice bytes, struct snapshot **ret)

@@ -5,6 +5,7 @@
 
 #include "model/function.h"
 #include "model/route.h"
+#include "model/site.h"
 
 #define SNAPSHOT_BYTES_MAX     (64 * MIB)
 #define SNAPSHOT_FUNCTIONS_MAX 10000
@@ -23,6 +24,8 @@ struct snapshot {
     uint32_t n_functions;
     struct route *routes;
     uint32_t n_routes;
+    struct site *sites; /* the folders that have files or rules; often none */
+    uint32_t n_sites;
     struct route_table table; /* over routes */
     uint32_t *by_name;        /* functions sorted by name, for snapshot_find(); NULL: not indexed */
 };
