@@ -117,7 +117,7 @@ static int unit_read(struct load *l, struct unit *u)
         return r;
     if (!u->has_config && u->api.n_files == 0 && u->files.n_files == 0)
         return error_set(l->err, -ENOENT,
-                         "%s: there is no mayfly.json here no function below api/ and no file "
+                         "%s: there is no mayfly.json here, no function below api/ and no file "
                          "below public/; `mayfly init` makes a first one",
                          u->dir);
     return 0;

@@ -315,7 +315,8 @@ static void the_entry_of_a_c_file_is_a_function_at_its_top_level(void **state)
 static void an_empty_folder_is_told_how_to_begin(void **state)
 {
     (void)state;
-    expect_refused("/p: there is no mayfly.json here and no function below api/; `mayfly init` "
+    expect_refused("/p: there is no mayfly.json here, no function below api/ and no file below "
+                   "public/; `mayfly init` "
                    "makes a first one");
     put("p/mayfly.json", "{}", 0644);
     expect_refused("mayfly.json: declares no function; add one to \"functions\" or below api/");
