@@ -3,6 +3,8 @@
 deps.py describe DIR DEFAULT [only]
                                which interpreter a project wants of those that there are (or the one that is
                                given), and which packages; answers in JSON. Reads files, runs nothing.
+deps.py application DIR        what pyproject.toml and the dependencies say of a project that is one
+                               application; answers in JSON.
 deps.py install PROJECT        in the sandbox of mayfly-build, with such an answer on stdin: makes a
                                virtual environment of the current folder and installs into it.
 
@@ -435,6 +437,33 @@ def describe(directory, default, only=False):
     return result
 
 
+# ---- applications ----
+
+FRAMEWORKS = ("django", "fastapi", "flask", "starlette", "litestar", "quart", "sanic", "falcon", "bottle",
+              "pyramid", "python-fasthtml", "blacksheep", "connexion", "aiohttp-wsgi")
+
+
+def application(directory):
+    """Files that are wrong are told where the packages are installed from them."""
+    result = {"entrypoint": None, "script": None, "framework": None}
+    try:
+        if os.path.isfile(directory + "/pyproject.toml"):
+            table = load_toml(directory + "/pyproject.toml")
+            for key, value in (("entrypoint", at(table, "tool", "vercel", "entrypoint")),
+                               ("script", at(table, "project", "scripts", "app"))):
+                if isinstance(value, str):
+                    result[key] = value
+        dependencies, _ = find_dependencies(directory)
+        for line in dependencies.requirements if dependencies else ():
+            name = re.sub(r"[-_.]+", "-", re.match(r"[\w.-]*", line).group()).lower()
+            if name in FRAMEWORKS:
+                result["framework"] = name
+                break
+    except (Mistake, OSError):
+        pass
+    return result
+
+
 # ---- installing ----
 
 HINTS = (
@@ -518,6 +547,8 @@ def main():
     if len(sys.argv) >= 3 and sys.argv[1] == "describe":
         json.dump(describe(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None, "only" in sys.argv[4:]),
                   sys.stdout)
+    elif len(sys.argv) == 3 and sys.argv[1] == "application":
+        json.dump(application(sys.argv[2]), sys.stdout)
     elif len(sys.argv) == 3 and sys.argv[1] == "install":
         install(sys.argv[2])
     else:

@@ -162,10 +162,29 @@ static enum entry_rank python_import_rank(struct source s, struct slice *ret_nam
     }
 }
 
+/* `a = app = f()`: the best of the names; *ret_name is the first of them. */
+static enum entry_rank python_targets_rank(struct source s, struct slice *ret_name)
+{
+    enum entry_rank best = ENTRY_NONE;
+    struct slice name = *ret_name;
+
+    while (name.len > 0 && at(&s, "=") && !at(&s, "==")) {
+        enum entry_rank rank = python_name_rank(name);
+
+        if (rank > best) {
+            best = rank;
+            *ret_name = name;
+        }
+        s.p++;
+        name = word_next(&s);
+        blanks_skip(&s);
+    }
+    return best;
+}
+
 static enum entry_rank python_statement_rank(struct source s, struct slice *ret_name)
 {
     struct slice word = word_take(&s);
-    enum entry_rank rank;
 
     if (slice_eq(word, SLICE_LIT("from")))
         return python_import_rank(s, ret_name);
@@ -179,13 +198,14 @@ static enum entry_rank python_statement_rank(struct source s, struct slice *ret_
         *ret_name = word_next(&s);
         return python_name_rank(*ret_name);
     }
-    rank = python_name_rank(word);
-    blanks_skip(&s);
     *ret_name = word;
-    return at(&s, ":") || (at(&s, "=") && !at(&s, "==")) ? rank : ENTRY_NONE;
+    blanks_skip(&s);
+    if (at(&s, ":"))
+        return python_name_rank(word);
+    return python_targets_rank(s, ret_name);
 }
 
-bool entry_python(struct slice source, struct slice *ret_name)
+static enum entry_rank python_best(struct slice source, struct slice *ret_name)
 {
     struct source s = {source.base, source.base + source.len};
     enum entry_rank best = ENTRY_NONE;
@@ -202,7 +222,17 @@ bool entry_python(struct slice source, struct slice *ret_name)
         }
         python_statement_skip(&s);
     }
-    return best != ENTRY_NONE;
+    return best;
+}
+
+bool entry_python(struct slice source, struct slice *ret_name)
+{
+    return python_best(source, ret_name) != ENTRY_NONE;
+}
+
+bool entry_python_app(struct slice source, struct slice *ret_name)
+{
+    return python_best(source, ret_name) == ENTRY_VERCEL;
 }
 
 /* ---- C ---- */

@@ -12,6 +12,9 @@
  * one, with *ret_name in the source. */
 bool entry_python(struct slice source, struct slice *ret_name);
 
+/* The same without what is only Lambda's: `handler` counts as a class alone. */
+bool entry_python_app(struct slice source, struct slice *ret_name);
+
 /* A function `handler` at the top level of a C file. */
 bool entry_c(struct slice source, struct slice *ret_name);
 

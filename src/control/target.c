@@ -242,8 +242,7 @@ int target_of_command(char *const *words, bool is_line, enum runtime runtime, st
 
 /* ---- files below api/ ---- */
 
-/* What can be read of it; an unreadable file offers nothing. */
-static void source_read(const char *path, struct buf *b)
+void target_source_read(const char *path, struct buf *b)
 {
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
@@ -262,6 +261,15 @@ static void source_read(const char *path, struct buf *b)
     }
 }
 
+const struct target_rule *target_rule_of(const char *file)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+        if (has_ending(file, rules[i].ending) && !has_ending(file, ".d.ts"))
+            return &rules[i];
+    }
+    return NULL;
+}
+
 const struct target_rule *target_rule_find(const char *dir, const char *file, char **ret_symbol)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
@@ -275,7 +283,7 @@ const struct target_rule *target_rule_find(const char *dir, const char *file, ch
 
             if (!path)
                 return NULL;
-            source_read(path, &source);
+            target_source_read(path, &source);
             if (!rules[i].find(buf_slice(&source), &name))
                 return NULL;
         }

@@ -55,6 +55,13 @@ int target_of_command(char *const *words, bool is_line, enum runtime runtime, st
  * still be a program. ret_symbol is a new string. */
 const struct target_rule *target_rule_find(const char *dir, const char *file, char **ret_symbol);
 
+/* The rule by the file's ending alone, or NULL. */
+const struct target_rule *target_rule_of(const char *file);
+
+/* Reads what can be read of a source; an unreadable file offers nothing. */
+struct buf;
+void target_source_read(const char *path, struct buf *b);
+
 /* "Makes a path": a new string of both with '/' between them; NULL without memory. */
 char *path_join(const char *dir, const char *file);
 

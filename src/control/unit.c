@@ -4,6 +4,7 @@
 #include "control/draft.h"
 
 #include "base/log.h"
+#include "control/framework.h"
 #include "control/secrets.h"
 #include "control/words.h"
 
@@ -110,6 +111,8 @@ static int unit_read(struct load *l, struct unit *u)
             return fail_memory(l);
     }
     r = api_scan(u->dir, &u->api, l->err);
+    if (r == 0)
+        r = framework_find(l, u);
     if (r < 0)
         return r;
     r = site_files_scan(u->dir, &u->files, l->err);
@@ -117,8 +120,9 @@ static int unit_read(struct load *l, struct unit *u)
         return r;
     if (!u->has_config && u->api.n_files == 0 && u->files.n_files == 0)
         return error_set(l->err, -ENOENT,
-                         "%s: there is no mayfly.json here, no function below api/ and no file "
-                         "below public/; `mayfly init` makes a first one",
+                         "%s: there is no mayfly.json here, no function below api/, no application "
+                         "such as app.py or server.js and no file below public/; `mayfly init` "
+                         "makes a first function",
                          u->dir);
     return 0;
 }

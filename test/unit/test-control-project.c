@@ -315,9 +315,9 @@ static void the_entry_of_a_c_file_is_a_function_at_its_top_level(void **state)
 static void an_empty_folder_is_told_how_to_begin(void **state)
 {
     (void)state;
-    expect_refused("/p: there is no mayfly.json here, no function below api/ and no file below "
-                   "public/; `mayfly init` "
-                   "makes a first one");
+    expect_refused("/p: there is no mayfly.json here, no function below api/, no application such "
+                   "as app.py or server.js and no file below public/; `mayfly init` makes a first "
+                   "function");
     put("p/mayfly.json", "{}", 0644);
     expect_refused("mayfly.json: declares no function; add one to \"functions\" or below api/");
 }
