@@ -8,7 +8,7 @@ from .load import LoadError
 
 LAMBDA, HTTP_SERVER, WSGI, ASGI = "lambda", "http_server", "wsgi", "asgi"
 
-CO_VARARGS, CO_COROUTINE = 0x04, 0x80
+CO_VARARGS, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x04, 0x80, 0x200
 
 
 def code_of(thing):
@@ -36,6 +36,12 @@ def code_of(thing):
 def is_async(thing):
     code, _ = code_of(thing)
     return bool(code and code.co_flags & CO_COROUTINE)
+
+
+def needs_loop(thing):
+    """`async def`, with or without `yield`."""
+    code, _ = code_of(thing)
+    return bool(code and code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
 
 
 def _required(thing):

@@ -133,11 +133,18 @@ def answer(request, result):
         answer_json(request, result)
 
 
-def _answer_dict(request, result):
+def head_of(result):
+    """(status, headers, whether a Content-Type is among them)"""
     try:
-        status = int(result["statusCode"])
+        return (int(result["statusCode"]),) + _headers_of(result)
+    except (AttributeError, TypeError, ValueError, OverflowError) as e:
+        raise MarshalError("Unable to marshal response: %s" % e) from e
+
+
+def _answer_dict(request, result):
+    status, headers, has_type = head_of(result)
+    try:
         body = _body_of(result)
-        headers, has_type = _headers_of(result)
         if not has_type and body:
             headers += JSON
         request.start(status, headers, len(body))

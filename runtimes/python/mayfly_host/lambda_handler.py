@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from . import detect, lambda_event
+from . import detect, lambda_event, lambda_stream
 
 
 class _Identity:
@@ -59,7 +59,7 @@ class Adapter:
     def __init__(self, mayfly, handler, start):
         self.loop = None
         self.keeps_loop = start["isolation"] == "instance"
-        self.is_async = detect.is_async(handler)
+        self.is_async = detect.needs_loop(handler)
         self.asyncio = None
         if self.is_async:
             self._rehearse_asyncio()
@@ -68,8 +68,23 @@ class Adapter:
         mayfly.lambda_setup(self, handler, _null_handler, Context, lambda_event.make_c_encoder(),
                             templates, start["timeout_ms"])
         # For the cases that lambda.c leaves to Python.
-        self.answer = lambda_event.answer
         self.answer_json = lambda_event.answer_json
+
+    def answer(self, request, result):
+        """What lambda.c leaves to Python: all but JSON and dicts of plain text."""
+        if lambda_stream.is_stream(result):
+            self._stream(request, None, result)
+        elif isinstance(result, dict) and "statusCode" in result and \
+                lambda_stream.is_stream_body(result.get("body")):
+            self._stream(request, result, result["body"])
+        else:
+            lambda_event.answer(request, result)
+
+    def _stream(self, request, result, stream):
+        if lambda_stream.is_async_stream(stream):
+            self.wait_for(lambda_stream.send_async(request, result, stream))
+        else:
+            lambda_stream.send(request, result, stream)
 
     def on_touch(self):
         if self.is_async:

@@ -3,6 +3,8 @@
 import io
 import sys
 
+from . import forwarded
+
 
 class _Body(io.RawIOBase):
     """The request's body as a file. A BufferedReader around it has readline() and the rest."""
@@ -120,6 +122,10 @@ class Adapter:
         client = request.get("Mayfly-Client-Ip")
         if client:
             environ["REMOTE_ADDR"] = client
+            if forwarded.scheme_of(request, client) == "https":
+                environ["wsgi.url_scheme"] = "https"
+                if not port.isdigit():
+                    environ["SERVER_PORT"] = "443"
         request.fill_environ(environ)
         environ["wsgi.errors"] = sys.stderr
         environ["wsgi.input"] = io.BufferedReader(_Body(request)) if request.content_length else \

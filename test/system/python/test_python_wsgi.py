@@ -37,6 +37,28 @@ def test_environ_is_complete(zygote):
     assert "HTTP_CONTENT_TYPE" not in environ and "HTTP_CONTENT_LENGTH" not in environ
 
 
+def test_input_is_read_when_it_is_asked_for(zygote):
+    worker = app(zygote, """
+print(environ["wsgi.input"].read1(3))
+print(environ["wsgi.input"].read())
+start_response("200 OK", [])
+return []
+""").fork()
+    worker.send_head("POST", length=6)
+    worker.sock.sendall(b"abc")
+    worker.stdout.wait_for(b"b'abc'")
+    worker.sock.sendall(b"def")
+    assert worker.read_reply().status == 200
+    assert worker.end().stdout == "b'abc'\nb'def'\n"
+
+
+@pytest.mark.parametrize("peer,scheme", [("127.0.0.1", "https"), ("10.1.2.3", "http")])
+def test_scheme_is_what_a_proxy_on_this_machine_says(zygote, peer, scheme):
+    environ, _ = environ_of(zygote, headers=[("X-Forwarded-Proto", "https"), ("Mayfly-Client-Ip", peer)])
+    assert (environ["wsgi.url_scheme"], environ["SERVER_PORT"]) == (
+        scheme, "443" if scheme == "https" else "80")
+
+
 def test_header_names_with_underscore_cannot_pass_for_others(zygote):
     environ, _ = environ_of(zygote, headers=[("X_Forwarded_For", "forged"), ("X-Ok", "1")])
     assert "HTTP_X_FORWARDED_FOR" not in environ and environ["HTTP_X_OK"] == "1"
