@@ -1,9 +1,9 @@
 /* "A socket belongs to the network namespace in which it was made" (network_namespaces(7)). A
  * server needs two networks at once: the machine's, to call others, and one that nobody else is in,
- * to be called. So its process stays where it is, and when it calls bind() on a TCP socket, that
- * call waits (os/notify.h) while we put a socket of our namespace in the place of its own; then the
- * kernel makes the call, on the new socket. What follows (listen, accept, getsockname, passing it
- * to other processes) needs no help.
+ * to be called. So its process stays where it is, and when it calls bind() on a TCP socket (or
+ * connects to a port of its own), that call waits (os/notify.h) while we put a socket of our
+ * namespace in the place of its own; then the kernel makes the call, on the new socket. What
+ * follows (listen, accept, getsockname, passing it to other processes) needs no help.
  *
  * No rights hang on what we read of the program: a program that tricked us would have bound a port
  * of the machine, as any function with the network "host" may. It could not reach our namespace
@@ -85,6 +85,40 @@ union address {
     struct sockaddr_in6 v6;
 };
 
+/* ---- where the program listens ---- */
+
+static bool listens_on(const struct broker *b, uint16_t port)
+{
+    for (unsigned i = 0; i < b->n_ports; i++) {
+        if (b->ports[i] == port)
+            return true;
+    }
+    return false;
+}
+
+/* Nobody else's sockets are in this namespace: who listens here is the program. */
+static void look_for_ports(struct broker *b, const char *file)
+{
+    FILE *f = fopen(file, "re");
+    char line[512];
+    unsigned port, state;
+
+    while (f && fgets(line, sizeof(line), f)) {
+        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) == 2 &&
+            state == LISTENS && b->n_ports < PORTS_MAX && !listens_on(b, (uint16_t)port))
+            b->ports[b->n_ports++] = (uint16_t)port;
+    }
+    if (f)
+        (void)fclose(f);
+}
+
+static void find_ports(struct broker *b)
+{
+    b->n_ports = 0;
+    look_for_ports(b, "/proc/self/net/tcp");
+    look_for_ports(b, "/proc/self/net/tcp6");
+}
+
 /* ---- what the program binds ---- */
 
 /* Options that may have been set before bind() and that a server would miss. */
@@ -116,14 +150,18 @@ static int option(int fd, int level, int name)
     return getsockopt(fd, level, name, &value, &len) < 0 ? -1 : value;
 }
 
-/* A TCP socket that is to serve. One that says it wants no port yet is about to connect. */
-static bool is_servers(int fd)
+static bool is_tcp(int fd)
 {
     int domain = option(fd, SOL_SOCKET, SO_DOMAIN);
 
     return (domain == AF_INET || domain == AF_INET6) &&
-           option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
-           option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT) <= 0;
+           option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+}
+
+/* One that says it wants no port yet is about to connect. */
+static bool is_servers(int fd)
+{
+    return is_tcp(fd) && option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT) <= 0;
 }
 
 /* Without a network of our own: some port of the loopback interface, in place of the one asked for,
@@ -165,24 +203,67 @@ static int move_socket(struct broker *b, const struct notify_call *call, int the
     return b->options->own_network ? 1 : notify_answer(b->notify, call, 0);
 }
 
-static void on_bind(struct broker *b)
+static int on_bind(struct broker *b, const struct notify_call *call)
 {
-    struct notify_call call;
-    _cleanup_close_ int theirs = -1;
-    int r = notify_receive(b->notify, &call);
+    _cleanup_close_ int theirs = notify_take_fd(b->notify, call, (int)call->args[0]);
 
-    if (r <= 0)
-        return;
-    theirs = notify_take_fd(b->notify, &call, (int)call.args[0]);
-    r = theirs >= 0 && is_servers(theirs) ? move_socket(b, &call, theirs) : 1;
-    if (r == 1)
-        (void)notify_continue(b->notify, &call);
-    else if (r < 0)
-        (void)notify_fail(b->notify, &call, -r);
     if (!b->is_ready) {
         b->pause_ms = PAUSE_FIRST_MS;
         b->next_ns = clock_now_ns() + PAUSE_FIRST_MS * NS_PER_MS;
     }
+    return theirs >= 0 && is_servers(theirs) ? move_socket(b, call, theirs) : 1;
+}
+
+/* The port of a loopback address, 0 for any other. */
+static uint16_t own_port(const union address *at)
+{
+    static const struct in6_addr loopback6 = IN6ADDR_LOOPBACK_INIT;
+    const uint8_t *v6 = at->v6.sin6_addr.s6_addr;
+    static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
+
+    if (at->any.sa_family == AF_INET && ntohl(at->v4.sin_addr.s_addr) >> 24 == 127)
+        return ntohs(at->v4.sin_port);
+    if (at->any.sa_family == AF_INET6 &&
+        (memcmp(v6, &loopback6, sizeof(loopback6)) == 0 || memcmp(v6, mapped, sizeof(mapped)) == 0))
+        return ntohs(at->v6.sin6_port);
+    return 0;
+}
+
+/* What the program listens on, its other parts reach as ever: a connection to a port of its own is
+ * made in our namespace, too. A look at /proc for each connection to this machine is the price. */
+static int on_connect(struct broker *b, const struct notify_call *call)
+{
+    _cleanup_close_ int theirs = -1;
+    union address at;
+    uint16_t port;
+
+    memset(&at, 0, sizeof(at));
+    if (!b->options->own_network || call->args[2] < sizeof(at.v4) ||
+        notify_read_memory(b->notify, call, call->args[1], &at,
+                           MIN((size_t)call->args[2], sizeof(at))) < 0)
+        return 1;
+    port = own_port(&at);
+    if (port == 0)
+        return 1;
+    find_ports(b);
+    if (!listens_on(b, port))
+        return 1;
+    theirs = notify_take_fd(b->notify, call, (int)call->args[0]);
+    return theirs >= 0 && is_tcp(theirs) ? move_socket(b, call, theirs) : 1;
+}
+
+static void on_call(struct broker *b)
+{
+    struct notify_call call;
+    int r = notify_receive(b->notify, &call);
+
+    if (r <= 0)
+        return;
+    r = call.number == SYS_bind ? on_bind(b, &call) : on_connect(b, &call);
+    if (r == 1)
+        (void)notify_continue(b->notify, &call);
+    else if (r < 0)
+        (void)notify_fail(b->notify, &call, -r);
 }
 
 /* ---- connections ---- */
@@ -257,31 +338,6 @@ static void attempt_end(struct broker *b)
     buf_clear(&b->answer);
 }
 
-static bool listens_on(const struct broker *b, uint16_t port)
-{
-    for (unsigned i = 0; i < b->n_ports; i++) {
-        if (b->ports[i] == port)
-            return true;
-    }
-    return false;
-}
-
-/* Nobody else's sockets are in this namespace: who listens here is the program. */
-static void look_for_ports(struct broker *b, const char *file)
-{
-    FILE *f = fopen(file, "re");
-    char line[512];
-    unsigned port, state;
-
-    while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) == 2 &&
-            state == LISTENS && b->n_ports < PORTS_MAX && !listens_on(b, (uint16_t)port))
-            b->ports[b->n_ports++] = (uint16_t)port;
-    }
-    if (f)
-        (void)fclose(f);
-}
-
 /* The next address to try: each port that may be meant, by IPv4 and IPv6. A program that does not
  * look at $PORT listens where it likes; as long as it does not listen there, the others count. */
 static bool next_address(struct broker *b)
@@ -289,11 +345,8 @@ static bool next_address(struct broker *b)
     bool asked;
     unsigned i = b->n_tried / 2;
 
-    if (b->n_tried == 0 && b->options->own_network) {
-        b->n_ports = 0;
-        look_for_ports(b, "/proc/self/net/tcp");
-        look_for_ports(b, "/proc/self/net/tcp6");
-    }
+    if (b->n_tried == 0 && b->options->own_network)
+        find_ports(b);
     asked = listens_on(b, b->options->port);
     if (i >= (asked ? 1 : b->n_ports))
         return false;
@@ -475,7 +528,7 @@ static void step(struct broker *b)
     if (poll(fds, _POLL_MAX, wait_ms(b)) < 0 && errno != EINTR)
         _exit(EXIT_FAILURE);
     if (fds[POLL_NOTIFY].revents & POLLIN)
-        on_bind(b);
+        on_call(b);
     else if (fds[POLL_NOTIFY].revents)
         b->notify = fd_close(b->notify); /* nobody is left who could call */
     if (fds[POLL_ATTEMPT].revents && b->attempt == ATTEMPT_CONNECTING)
@@ -500,7 +553,7 @@ static int prepare(const struct broker_options *o)
     if (!o->own_network)
         return 0;
     r = net_loopback_up();
-    return r < 0 ? r : cred_hold(1ULL << CAP_SYS_PTRACE);
+    return r < 0 ? r : cred_hold(1ULL << CAP_SYS_PTRACE | 1ULL << CAP_DAC_READ_SEARCH);
 }
 
 void broker_run(void *arg)

@@ -45,10 +45,10 @@ static void set_environment(const struct program_options *o)
         fail(o->words[0], ENOMEM);
 }
 
-/* From here on each bind() of the program is seen by the broker. */
+/* From here on each bind() and connect() of the program is seen by the broker. */
 static void be_watched(const struct program_options *o)
 {
-    static const int calls[] = {SYS_bind};
+    static const int calls[] = {SYS_bind, SYS_connect};
     const char letter = WEB_LISTENS;
     int fd = notify_listen(calls, ARRAY_SIZE(calls));
 

@@ -188,7 +188,7 @@ static void plan_endpoint(struct sandbox_plan *p, const struct function *f)
     if (p->endpoint)
         p->zygote_capabilities |= CAP(CAP_SYS_PTRACE);
     if (f->runtime == RUNTIME_WEB)
-        p->zygote_capabilities |= CAP(CAP_NET_ADMIN);
+        p->zygote_capabilities |= CAP(CAP_NET_ADMIN) | CAP(CAP_DAC_READ_SEARCH);
 }
 
 void sandbox_plan_build(const struct sandbox_request *rq, struct sandbox_plan *ret)

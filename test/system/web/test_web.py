@@ -66,6 +66,18 @@ def test_two_functions_may_have_the_same_port(mayfly):
     assert daemon.get("/pid").text != daemon.get("/other/").text == "hello /other/"
 
 
+@pytest.mark.core
+@pytest.mark.parametrize("network", ["host", "none"])
+def test_a_program_reaches_its_own_ports(mayfly, network):
+    source = threaded().replace("    def on_uid", """    def on_itself(self, argument):
+        import urllib.request
+        port = self.server.server_address[1]
+        self.reply(urllib.request.urlopen(f"http://localhost:{port}/inner").read().decode())
+
+    def on_uid""")
+    assert mayfly(project(source, network=network)).get("/itself").text == "hello /inner"
+
+
 def test_a_program_that_does_not_look_at_port_is_found(mayfly):
     source = threaded().replace('int(os.environ["PORT"])', "19191")
     daemon = mayfly(project(source))
@@ -202,7 +214,7 @@ def test_requests_beyond_per_process_get_another_process(mayfly):
 
 @pytest.mark.core
 def test_one_process_serves_many_at_once(mayfly):
-    daemon = mayfly(project(concurrency=20))
+    daemon = mayfly(project(concurrency=20, memory=512))
     daemon.get("/")
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         pids = list(pool.map(lambda _: daemon.get("/pid/0.5").text, range(20)))
