@@ -63,7 +63,7 @@ static void enter_stopping(struct supervisor *s)
 {
     struct wire_message m = {.type = WIRE_STOPPING};
 
-    zygotes_kill_all(s);
+    zygotes_end_all(s);
     peer_kill(&s->gateway);
     if (!wire_is_open(&s->control.wire)) {
         loop_stop(s->loop, s->result);
@@ -428,6 +428,7 @@ static void clean_up(struct supervisor *s)
 {
     char path[PATH_MAX];
 
+    zygotes_await(s);
     zygotes_kill_all(s);
     peer_kill(&s->gateway);
     peer_kill(&s->control);

@@ -72,8 +72,7 @@ void network_update(struct supervisor *s, const struct snapshot *old)
         const struct function *now = snapshot_find(s->snapshot, slice_str(z->function));
         struct error err = ERROR_NULL;
 
-        if (z->state == ZYGOTE_ENDING || !before || !now ||
-            strcmp(now->version, z->version) != 0 ||
+        if (z->state == ZYGOTE_ENDING || !before || !now || strcmp(now->version, z->version) != 0 ||
             strcmp(before->version, z->version) != 0 || egress_is_equal(before, now))
             continue;
         if (network_bind(z, now, &err) < 0) {

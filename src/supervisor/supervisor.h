@@ -87,6 +87,8 @@ struct zygote {
     uint64_t started_ns;
     uint64_t init_ns;
     bool was_ready;
+    bool has_program; /* of the author's beside it, which is asked to end before it is killed */
+    struct loop_timer grace; /* until then */
     struct cgroup group;
     struct loop_timer lift; /* armed while the CPU quota is lifted for who is dying */
     struct list dying;
@@ -158,6 +160,10 @@ void zygotes_release(struct supervisor *s, uint64_t id);
 /* Introduces all zygotes to a new gateway. */
 void zygotes_introduce(struct supervisor *s);
 void zygotes_kill_all(struct supervisor *s);
+
+/* The same, but those with programs beside them are asked first; await() gives them the time. */
+void zygotes_end_all(struct supervisor *s);
+void zygotes_await(struct supervisor *s);
 
 /* Takes the pidfd; kills the process if it is a child of a zygote. */
 void zygotes_kill_worker(struct supervisor *s, int pidfd_consume, uint32_t signal);

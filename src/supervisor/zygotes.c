@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -23,8 +24,9 @@
 #define FD_CONTROL        4 /* zygote/zygote.h's ZYGOTE_FD_CONTROL, and the gateway's behind it */
 #define SANDBOX_BYTES_MAX 4096 /* of a worker's part of the plan */
 #define FAILURE_MAX       65536
-#define SECRET_NAMES_MAX  65536 /* of the variables of one function */
-#define SLOTS_WANTED_MAX  64    /* messages; each asks for more than the one before */
+#define GRACE_NS          (2500 * NS_PER_MS) /* a little more than a zygote gives its programs */
+#define SECRET_NAMES_MAX  65536              /* of the variables of one function */
+#define SLOTS_WANTED_MAX  64                 /* messages; each asks for more than the one before */
 
 static const struct sm_state zygote_states[_ZYGOTE_STATE_MAX] = {
     [ZYGOTE_LOADING] = {"loading", SM_TO(ZYGOTE_READY) | SM_TO(ZYGOTE_ENDING)},
@@ -52,6 +54,7 @@ static void zygote_free(struct zygote *z)
     loop_io_remove(&z->io);
     loop_io_remove(&z->exit_io);
     loop_timer_cancel(&z->init_timeout);
+    loop_timer_cancel(&z->grace);
     group_bury(z);
     wire_deinit(&z->wire);
     pidref_done(&z->process);
@@ -73,14 +76,39 @@ static void zygote_move(struct zygote *z, enum zygote_state to)
         loop_io_remove(&z->io);
 }
 
+static void zygote_kill(struct zygote *z)
+{
+    loop_timer_cancel(&z->grace);
+    group_lift(z, NULL);
+    (void)pidref_kill(&z->process, SIGKILL); /* PID 1 of its namespace: its workers go with it */
+    (void)cgroup_kill(&z->group);            /* and who got out of it */
+}
+
 static void zygote_end(struct zygote *z)
 {
     if (z->state == ZYGOTE_ENDING)
         return;
     zygote_move(z, ZYGOTE_ENDING);
-    group_lift(z, NULL);
-    (void)pidref_kill(&z->process, SIGKILL); /* PID 1 of its namespace: its workers go with it */
-    (void)cgroup_kill(&z->group);            /* and who got out of it */
+    zygote_kill(z);
+}
+
+static void on_grace_over(struct loop_timer *t)
+{
+    zygote_kill(container_of(t, struct zygote, grace));
+}
+
+/* A closed channel tells a zygote to end. One with a program beside it asks that to end, as
+ * init systems do, and is killed if it takes its time. */
+static void zygote_ask(struct zygote *z)
+{
+    if (z->state != ZYGOTE_READY || !z->has_program) {
+        zygote_end(z);
+        return;
+    }
+    zygote_move(z, ZYGOTE_ENDING);
+    wire_deinit(&z->wire);
+    if (loop_timer_after(z->supervisor->loop, &z->grace, GRACE_NS, on_grace_over) < 0)
+        zygote_kill(z);
 }
 
 /* Notes why, if nothing is known yet: {"errorType": ..., "errorMessage": ...}. */
@@ -428,6 +456,7 @@ static struct zygote *zygote_new(struct supervisor *s, const struct function *f)
         return NULL;
     }
     memcpy(z->version, f->version, sizeof(z->version));
+    z->has_program = f->runtime == RUNTIME_WEB || f->runtime == RUNTIME_PROVIDED;
     z->supervisor = s;
     z->id = ++s->next_zygote;
     z->process = PIDREF_NULL;
@@ -481,7 +510,7 @@ void zygotes_release(struct supervisor *s, uint64_t id)
         struct zygote *z = list_entry(i, struct zygote, link);
 
         if (z->id == id) {
-            zygote_end(z);
+            zygote_ask(z);
             return;
         }
     }
@@ -491,8 +520,37 @@ void zygotes_kill_all(struct supervisor *s)
 {
     struct list *i;
 
+    list_for_each (i, &s->zygotes) {
+        struct zygote *z = list_entry(i, struct zygote, link);
+
+        if (loop_timer_is_armed(&z->grace))
+            zygote_kill(z);
+        else
+            zygote_end(z);
+    }
+}
+
+void zygotes_end_all(struct supervisor *s)
+{
+    struct list *i;
+
     list_for_each (i, &s->zygotes)
-        zygote_end(list_entry(i, struct zygote, link));
+        zygote_ask(list_entry(i, struct zygote, link));
+}
+
+void zygotes_await(struct supervisor *s)
+{
+    uint64_t until = clock_now_ns() + GRACE_NS;
+    struct list *i;
+
+    list_for_each (i, &s->zygotes) {
+        struct zygote *z = list_entry(i, struct zygote, link);
+        struct pollfd p = {.fd = z->process.fd, .events = POLLIN};
+        uint64_t now = clock_now_ns();
+
+        if (loop_timer_is_armed(&z->grace) && now < until)
+            (void)poll(&p, 1, (int)((until - now) / NS_PER_MS));
+    }
 }
 
 void zygotes_introduce(struct supervisor *s)

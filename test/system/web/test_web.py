@@ -286,6 +286,39 @@ def test_an_idle_server_ends(mayfly):
     assert daemon.get("/").status == 200
 
 
+FAREWELL = """import os, signal, socket
+def farewell(*_):
+    socket.create_connection(("127.0.0.1", int(os.environ["LISTENER"]))).close()
+    GO_ON or os._exit(0)
+signal.signal(signal.SIGTERM, farewell)
+"""
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.settimeout(20)
+        yield sock
+
+
+@pytest.mark.core
+def test_a_server_is_asked_to_end_when_it_is_idle(mayfly, listener):
+    environment = {"LISTENER": str(listener.getsockname()[1])}
+    daemon = mayfly(project("GO_ON = False\n" + FAREWELL + threaded(), zygote_idle=1, env=environment))
+    assert daemon.get("/").status == 200
+    listener.accept()[0].close()
+    wait_until(lambda: "mayfly-web" not in daemon.tree().values(), seconds=20)
+    assert daemon.get("/").status == 200
+
+
+def test_a_server_is_asked_to_end_with_the_daemon_and_killed_if_it_does_not(mayfly, listener):
+    environment = {"LISTENER": str(listener.getsockname()[1])}
+    daemon = mayfly(project("GO_ON = True\n" + FAREWELL + threaded(), env=environment))
+    assert daemon.get("/").status == 200
+    assert daemon.stop(seconds=15) == 0  # and nothing is left
+    listener.accept()[0].close()
+
+
 @pytest.mark.core
 def test_a_server_with_no_network_serves(mayfly):
     daemon = mayfly(project(network="none"))
