@@ -20,6 +20,10 @@ READ_BYTES = 65536
 CONNECTING, OPEN, RESPONDING, CLOSED = range(4)
 
 
+class ClosedError(OSError):
+    """What send() raises when the connection is closed."""
+
+
 async def serve(app, request, ready, state):
     try:
         key = websocket.accept_key(request.get("Sec-WebSocket-Version"),
@@ -35,6 +39,8 @@ async def serve(app, request, ready, state):
     connection = Connection(request, ready, key, scope["subprotocols"])
     try:
         await app(scope, connection.receive, connection.send)
+    except ClosedError:
+        pass  # it has heard of it, and has nothing more to say
     except BaseException:
         if request.is_upgraded:
             await connection.end(websocket.INTERNAL_ERROR)
@@ -202,8 +208,8 @@ class Connection:
     # ---- to the client ----
 
     async def _send(self, message):
-        if self.close_sent or self.close_got:
-            raise OSError("the WebSocket is closed")
+        if self.close_sent or self.is_gone:
+            raise ClosedError("the WebSocket is closed")
         text, data = message.get("text"), message.get("bytes")
         if text is None and data is None:
             raise RuntimeError("websocket.send without text and bytes")

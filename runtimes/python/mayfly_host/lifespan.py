@@ -34,6 +34,8 @@ class Lifespan:
     async def start(self):
         """Returns when the application is ready, or knows no lifespan; raises why it cannot start."""
         self.task = asyncio.ensure_future(self._run())
+        if hasattr(self.task, "set_name"):
+            self.task.set_name("lifespan")
         while not self.is_over and not self.said:
             self.changed.clear()
             await self.changed.wait()

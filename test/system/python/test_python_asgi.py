@@ -247,7 +247,6 @@ await hello(send, b"")
     ("await hello(send, b'', 200, [(b'bad name', b'')])", "ValueError"),
     ("await hello(send, b'', 200, [(b'x', b'a\\r\\nSet-Cookie: b')])", "ValueError"),
     ("await hello(send, b'abc', 200, [(b'content-length', b'4')])", "ValueError"),
-    ("await hello(send, b'')\nawait hello(send, b'')", "RuntimeError"),
     ("import sys\nsys.exit(3)", "Runtime.ExitError"),
 ])
 def test_errors_are_told(zygote, body, error):
@@ -256,11 +255,27 @@ def test_errors_are_told(zygote, body, error):
     assert reply.ended.stderr
 
 
+def test_second_answer_is_an_error_and_the_first_stands(zygote):
+    reply = app(zygote, "await hello(send, b'one')\nawait hello(send, b'two')").request()
+    assert reply.body == b"one" and "RuntimeError" in reply.ended.stderr
+
+
 def test_error_has_the_authors_frames_only(zygote):
     reply = app(zygote, "def deep():\n    raise ValueError('broken')\ndeep()").request()
     stack = "".join(reply.error["stackTrace"])
     assert "in deep\n" in stack and "in app\n" in stack
     assert "mayfly_host" not in stack + reply.ended.stderr and "asyncio" not in stack
+
+
+def test_page_that_an_application_has_for_its_errors_stands_and_the_error_is_logged(zygote):
+    reply = app(zygote, "await hello(send, b'sorry', 500)\nraise ValueError('broken')").request()
+    assert (reply.status, reply.body, reply.get("Mayfly-Error")) == (500, b"sorry", None)
+    assert "ValueError: broken" in reply.ended.stderr
+
+
+def test_bare_internal_server_error_gives_way_to_the_error(zygote):
+    reply = app(zygote, "await hello(send, b'Internal Server Error', 500)\nraise ValueError('broken')").request()
+    assert reply.error["errorMessage"] == "broken"
 
 
 def test_error_behind_the_first_piece_breaks_the_answer_off(zygote):

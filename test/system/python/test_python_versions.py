@@ -32,6 +32,42 @@ def test_wsgi_and_http_server(zygote, python):
 
 
 @EVERY
+def test_asgi(zygote, python):
+    worker = zygote("m", """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("shutdown")
+        return await send({"type": "lifespan.shutdown.complete"})
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": (await receive())["text"]})
+        return
+    body = (await receive())["body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": body})
+""", python=python)
+    reply = worker.request("POST", body=b"ab")
+    assert (reply.body, reply.ended.stdout, reply.ended.stderr) == (b"abab", "shutdown\n", "")
+    socket = worker.fork()
+    socket.send_head(headers=[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                              ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+    socket.sock.sendall(b"\x81\x82\0\0\0\0hi\x88\x80\0\0\0\0")
+    assert socket.raw_reply().endswith(b"\r\n\r\n\x81\x02hi\x88\x00")
+    assert socket.end().stderr == ""
+
+
+@EVERY
+def test_lambda_stream(zygote, python):
+    z = zygote("m.f", "async def f(e, c):\n    yield 'a'\n    yield 'b'", python=python)
+    assert z.request().body == b"ab"
+
+
+@EVERY
 def test_async(zygote, python):
     z = zygote("m.f", "import asyncio\nasync def f(e, c):\n    await asyncio.sleep(0)\n    return 1",
                python=python)

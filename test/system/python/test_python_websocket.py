@@ -207,6 +207,40 @@ print("saved")
     assert client.worker.stdout.data == b"1001\nsaved\n"
 
 
+def test_what_is_said_before_the_close_is_answered_arrives(connect):
+    client = connect("""
+await send({"type": "websocket.accept"})
+await receive()
+print((await receive())["type"])
+await send({"type": "websocket.send", "text": "the last word"})
+""")
+    client.send(1, b"question")
+    client.send(8, b"\x03\xe8")
+    assert client.receive() == (1, b"the last word")
+    assert client.closed() == (1000, "")
+    assert client.worker.stdout.data == b"websocket.disconnect\n"
+
+
+def test_sender_that_never_listens_hears_of_the_close(connect):
+    client = connect("""
+import asyncio
+await send({"type": "websocket.accept"})
+try:
+    while True:
+        await send({"type": "websocket.send", "text": "tick"})
+        await asyncio.sleep(0.01)
+except OSError:
+    print("heard")
+    raise
+""")
+    client.receive()
+    client.send(8, b"\x03\xe8")
+    while client.receive()[0] != 8:
+        pass
+    ended = client.worker.end()
+    assert (ended.stdout, ended.stderr) == ("heard\n", "")
+
+
 def test_client_that_vanishes_is_a_disconnect(connect):
     client = connect(ECHO)
     client.worker.hang_up()
