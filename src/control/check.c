@@ -117,7 +117,44 @@ static void put_route(struct jsonw *w, const struct snapshot *s, const struct ro
     jsonw_object_end(w);
 }
 
-static int print_json(const struct snapshot *s, const struct check_options *o)
+/* An array of lines. */
+static void put_warnings(struct jsonw *w, struct slice lines)
+{
+    jsonw_key(w, "warnings");
+    jsonw_array_begin(w);
+    while (lines.len > 0) {
+        const char *end = memchr(lines.base, '\n', lines.len);
+        size_t n = end ? (size_t)(end - lines.base) : lines.len;
+
+        jsonw_str(w, slice(lines.base, n));
+        n += end != NULL;
+        lines = slice(lines.base + n, lines.len - n);
+    }
+    jsonw_array_end(w);
+}
+
+static void put_crons(struct jsonw *w, const struct snapshot *s)
+{
+    jsonw_key(w, "crons");
+    jsonw_array_begin(w);
+    for (uint32_t i = 0; i < s->n_sites; i++) {
+        for (uint32_t k = 0; k < s->sites[i].n_crons; k++) {
+            _cleanup_free_ char *path = NULL;
+
+            if (asprintf(&path, "%s%s", s->sites[i].prefix, s->sites[i].crons[k].path) < 0)
+                path = NULL;
+            jsonw_object_begin(w);
+            put_str(w, "path", path);
+            put_str(w, "schedule", s->sites[i].crons[k].schedule);
+            put_str(w, "state", "not run yet");
+            jsonw_object_end(w);
+        }
+    }
+    jsonw_array_end(w);
+}
+
+static int print_json(const struct snapshot *s, const struct check_options *o,
+                      struct slice warnings)
 {
     _cleanup_(buf_deinit) struct buf b = BUF_INIT(OUTPUT_MAX);
     struct jsonw w = JSONW_INIT(&b);
@@ -137,6 +174,8 @@ static int print_json(const struct snapshot *s, const struct check_options *o)
             put_route(&w, s, &s->routes[i]);
     }
     jsonw_array_end(&w);
+    put_crons(&w, s);
+    put_warnings(&w, warnings);
     jsonw_object_end(&w);
     if (jsonw_end(&w) < 0)
         return EXIT_BROKEN;
@@ -187,7 +226,24 @@ static void print_table(const struct snapshot *s, const struct check_options *o)
     }
 }
 
-static int print(const struct snapshot *s, const struct check_options *o)
+static void print_crons(const struct snapshot *s)
+{
+    for (uint32_t i = 0, n = 0; i < s->n_sites; i++) {
+        for (uint32_t k = 0; k < s->sites[i].n_crons; k++) {
+            char path[600], schedule[300];
+
+            if (n++ == 0)
+                (void)printf("\n%-28s %s\n", "SCHEDULE", "PATH");
+            (void)printf(
+                "%-28s %s%s  (not run yet)\n",
+                log_quote(slice_str(s->sites[i].crons[k].schedule), schedule, sizeof(schedule)),
+                s->sites[i].prefix,
+                log_quote(slice_str(s->sites[i].crons[k].path), path, sizeof(path)));
+        }
+    }
+}
+
+static int print(const struct snapshot *s, const struct check_options *o, struct slice warnings)
 {
     int result = 0, n = 0;
 
@@ -209,11 +265,15 @@ static int print(const struct snapshot *s, const struct check_options *o)
         return EXIT_NOT_FOUND;
     }
     if (o->json) {
-        int printed = print_json(s, o); /* not within MAX(), which would do it twice */
+        int printed = print_json(s, o, warnings); /* not within MAX(), which would do it twice */
 
         result = MAX(result, printed);
-    } else if (!o->names)
+    } else if (!o->names) {
         print_table(s, o);
+        print_crons(s);
+        if (warnings.len > 0)
+            (void)fprintf(stderr, "%.*s", SLICE_ARG(warnings));
+    }
     return result;
 }
 
@@ -228,7 +288,7 @@ int check_run(const struct project_options *project, const struct check_options 
     if (r < 0 || !s)
         (void)fprintf(stderr, "%s\n", err.text);
     else
-        result = print(s, options);
+        result = print(s, options, project_warnings(p));
     (void)snapshot_free(s);
     (void)project_free(p);
     if (fflush(stdout) != 0)

@@ -15,7 +15,7 @@ struct reader {
 /* Complains with file, line and key. Always returns -EINVAL. */
 int config_fail(struct reader *rd, const struct json_path *here, const char *format, ...)
     _printf_(3, 4);
-/* "must be `wanted`, not ..." */
+/* "must be `wanted`, not ...". NULL is a value that is not there. */
 int config_fail_type(struct reader *rd, const struct json_path *here, const char *wanted,
                      const json_t *value);
 

@@ -65,6 +65,8 @@ int config_fail_type(struct reader *rd, const struct json_path *here, const char
 {
     char text[64];
 
+    if (!value)
+        return config_fail(rd, here, "is missing; it must be %s", wanted);
     return config_fail(rd, here, "must be %s, not %s", wanted,
                        value_text(value, text, sizeof(text)));
 }

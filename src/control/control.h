@@ -20,6 +20,7 @@ struct control {
     struct redactor redactor;
     struct snapshot *last; /* the last that was published; NULL: none yet */
     uint64_t generation;
+    char *warned;     /* the warnings that were printed last */
     bool load_failed; /* the last load */
     bool load_wanted;
     bool load_forced; /* publish even if nothing has changed */

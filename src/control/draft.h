@@ -7,11 +7,13 @@
 #include "control/compile.h"
 #include "control/config.h"
 #include "control/deps.h"
+#include "control/envfile.h"
 #include "control/interpreter.h"
 #include "control/project.h"
 #include "control/resolve.h"
 #include "control/site.h"
 #include "control/tree.h"
+#include "control/vercel.h"
 
 /* One folder with its mayfly.json and its api/: the project itself or one that it includes. */
 struct unit {
@@ -23,6 +25,8 @@ struct unit {
     struct config *config;
     struct api_files api;
     struct site_files files;
+    struct vercel *vercel; /* or NULL */
+    struct env_list env;   /* of its .env files and vercel.json, for all functions */
     struct tree tree;
     char *python;                   /* absolute; or NULL: */
     struct interpreter interpreter; /* what it said of itself */
@@ -33,7 +37,7 @@ struct unit {
     char *node_why;                 /* it cannot be forked; "" if it can */
     unsigned node_major, node_minor;
     bool node_forks;
-    struct deps_job *npm_deps;      /* as python_deps, for Node.js */
+    struct deps_job *npm_deps; /* as python_deps, for Node.js */
     char *npm_broken;
     bool npm_asked;
     uint8_t npm_mark[TREE_HASH_SIZE]; /* of its node_modules */
@@ -66,6 +70,7 @@ struct load {
     struct deps_job *deps[2 * PROJECT_UNITS_MAX]; /* one for each unit and language at most */
     uint32_t n_deps;
     struct deps_failures *failures;
+    struct buf warnings; /* lines */
 };
 
 /* ---- unit.c ---- */

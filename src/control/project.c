@@ -21,6 +21,7 @@ struct project {
     size_t n_keys;
     struct buf bundles; /* of secrets, of all functions */
     bool has_secrets;
+    struct buf warnings; /* of the last load, lines */
     struct redact *redact;
     struct deps_failures failures;
 };
@@ -44,6 +45,7 @@ struct project *project_free(struct project *p)
         (void)tree_cache_free(p->cache);
         (void)resolver_free(p->resolver);
         free(p->keys);
+        buf_deinit(&p->warnings);
         deps_failures_clear(&p->failures);
         secrets_bundle_wipe(&p->bundles);
         (void)redact_free(p->redact);
@@ -60,6 +62,11 @@ struct slice project_secrets(const struct project *p)
 bool project_has_secrets(const struct project *p)
 {
     return p->has_secrets;
+}
+
+struct slice project_warnings(const struct project *p)
+{
+    return buf_slice(&p->warnings);
 }
 
 const struct redact *project_redact(const struct project *p)
@@ -93,6 +100,8 @@ static int version_make(const struct load *l, struct draft *d)
     digest_u64(&digest, d->f.isolation);
     digest_str(&digest, slice(&d->f.limits, sizeof(d->f.limits)));
     digest_env(&digest, d->unit->config->defaults.env);
+    if (d->f.runtime != RUNTIME_STATIC)
+        digest_env(&digest, d->unit->env.variables);
     digest_env(&digest, d->config ? d->config->settings.env : NULL);
     reach_digest(d, &digest);
     digest_str(&digest, slice_str(d->f.broken));
@@ -385,6 +394,7 @@ int project_load(struct project *p, uint64_t generation, struct snapshot **ret, 
     struct load l = {.options = &p->options,
                      .cache = p->cache,
                      .resolver = p->resolver,
+                     .warnings = BUF_INIT(PROJECT_WARNINGS_MAX),
                      .err = err,
                      .failures = &p->failures};
     struct snapshot *s = snapshot_new();
@@ -408,6 +418,9 @@ int project_load(struct project *p, uint64_t generation, struct snapshot **ret, 
         builds_prune(p, &l);
     if (r == 0)
         deps_prune(p->options.deps, &l);
+    buf_deinit(&p->warnings);
+    p->warnings = l.warnings;
+    l.warnings = BUF_INIT(0);
     load_deinit(&l);
     if (r < 0) {
         (void)snapshot_free(s);

@@ -9,7 +9,8 @@
 #include "base/error.h"
 #include "model/snapshot.h"
 
-#define PROJECT_UNITS_MAX 64 /* the project and what it includes */
+#define PROJECT_WARNINGS_MAX 65536 /* bytes */
+#define PROJECT_UNITS_MAX    64    /* the project and what it includes */
 
 /* Borrowed for the life of the project. Paths are absolute. */
 struct project_options {
@@ -46,6 +47,10 @@ void project_renew(struct project *p);
 /* What goes with the snapshot to the supervisor and to nobody else: the values of secrets, of the
  * last load that was good (model/secret.h). Borrowed until the next one. */
 struct slice project_secrets(const struct project *p);
+
+/* Lines for the author, of the last load: what of its files mayfly does not carry out. Borrowed
+ * until the next one. */
+struct slice project_warnings(const struct project *p);
 
 /* Whether the last good load has functions with secrets, so that a change of one matters. */
 bool project_has_secrets(const struct project *p);

@@ -102,6 +102,24 @@ static void note_broken(const struct control *c, const struct snapshot *s)
     }
 }
 
+/* What was not said the last time. */
+static void note_warnings(struct control *c)
+{
+    char *text = slice_dup(project_warnings(c->project));
+
+    if (!text)
+        return;
+    if (!c->warned || strcmp(c->warned, text) != 0) {
+        for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+            *end = '\0';
+            note(c, true, "project.warning", line);
+            *end = '\n';
+        }
+    }
+    free(c->warned);
+    c->warned = text;
+}
+
 /* ---- sending ---- */
 
 static int send_snapshot(struct control *c, const struct snapshot *s)
@@ -223,6 +241,7 @@ void publish(struct control *c)
     else
         note_routes(c, s);
     note_broken(c, s);
+    note_warnings(c);
     (void)snapshot_free(c->last);
     c->last = s;
 }

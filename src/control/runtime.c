@@ -213,13 +213,15 @@ int runtime_env(struct load *l, struct draft *d)
     int r = 0;
 
     /* 16 for ours. What is set first stays. */
-    f->env = calloc(env_count(own) + env_count(defaults) + 16, sizeof(*f->env));
+    f->env = calloc(env_count(own) + env_count(defaults) + d->unit->env.n + 16, sizeof(*f->env));
     if (!f->env)
         return -ENOMEM;
     for (; own && *own && r == 0; own++)
         r = env_add(f, variable_unescape(*own));
     for (; defaults && *defaults && r == 0; defaults++)
         r = env_add(f, variable_unescape(*defaults));
+    for (uint32_t i = 0; i < d->unit->env.n && d->f.runtime != RUNTIME_STATIC && r == 0; i++)
+        r = env_add(f, slice_dup(slice_str(d->unit->env.variables[i])));
     for (; fixed && *fixed && r == 0; fixed++)
         r = env_add(f, slice_dup(slice_str(*fixed)));
     if (modules && r == 0)

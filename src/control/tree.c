@@ -230,6 +230,8 @@ bool tree_ignores(const char *name)
         if (strcmp(name, names[i]) == 0)
             return true;
     }
+    if (strncmp(name, ".env", 4) == 0 && (name[4] == '\0' || name[4] == '.'))
+        return false; /* variables of the functions */
     return name[0] == '.' || name[0] == '#' || name[len - 1] == '~' ||
            (len > 4 && strcmp(name + len - 4, ".pyc") == 0) ||
            (len > 4 && strcmp(name + len - 4, ".swp") == 0);

@@ -50,6 +50,8 @@ static struct unit *unit_free(struct unit *u)
     (void)config_free(u->config);
     api_files_deinit(&u->api);
     site_files_deinit(&u->files);
+    (void)vercel_free(u->vercel);
+    env_list_deinit(&u->env);
     free(u->python);
     free(u->python_broken);
     interpreter_deinit(&u->node);
@@ -84,6 +86,7 @@ void load_deinit(struct load *l)
 {
     drafts_free(l);
     (void)load_secrets_free(l->secrets);
+    buf_deinit(&l->warnings);
     for (uint32_t i = 0; i < l->n_units; i++)
         (void)unit_free(l->units[i]);
     *l = (struct load){0};
@@ -115,10 +118,10 @@ static int unit_read(struct load *l, struct unit *u)
         r = framework_find(l, u);
     if (r < 0)
         return r;
-    r = site_files_scan(u->dir, &u->files, l->err);
+    r = unit_site_read(l, u);
     if (r < 0)
         return r;
-    if (!u->has_config && u->api.n_files == 0 && u->files.n_files == 0)
+    if (!u->has_config && !u->vercel && u->api.n_files == 0 && u->files.n_files == 0)
         return error_set(l->err, -ENOENT,
                          "%s: there is no mayfly.json here, no function below api/, no application "
                          "such as app.py or server.js and no file below public/; `mayfly init` "
@@ -229,6 +232,8 @@ static void settings_apply(struct function *f, const struct config_settings *s)
 static int draft_fill(struct load *l, struct draft *d, char *name_consume, char *origin_consume,
                       const char *handler)
 {
+    const struct config_settings *vercel = NULL;
+
     d->f.name = name_consume;
     d->origin = origin_consume;
     d->f.handler = slice_dup(slice_str(handler));
@@ -237,6 +242,10 @@ static int draft_fill(struct load *l, struct draft *d, char *name_consume, char 
     if (!d->f.name || !d->origin || !d->f.handler || !d->f.code_dir || !d->f.project)
         return fail_memory(l);
     limits_init(&d->f.limits);
+    if (d->api && d->unit->vercel)
+        vercel = vercel_settings(d->unit->vercel, d->api->target.file);
+    if (vercel)
+        settings_apply(&d->f, vercel);
     settings_apply(&d->f, &d->unit->config->defaults);
     if (d->config)
         settings_apply(&d->f, &d->config->settings);
@@ -372,6 +381,8 @@ int drafts_make(struct load *l)
         if (r == 0 && u->files.n_files > 0)
             r = draft_from_files(l, u);
     }
+    for (uint32_t i = 0; i < l->n_units && r == 0; i++)
+        unit_warnings(l, l->units[i]);
     if (r < 0)
         return r;
     qsort(l->drafts, l->n_drafts, sizeof(*l->drafts), draft_cmp);
