@@ -34,13 +34,16 @@ static _noreturn_ void fail(const char *what, int error)
 static void set_environment(const struct program_options *o)
 {
     const char *path = getenv("PATH");
-    char text[32], folder[PATH_MAX], *all;
+    char text[32], folder[PATH_MAX], *all, *slash;
+    size_t above;
 
     (void)snprintf(text, sizeof(text), "%u", o->port);
     if (!getcwd(folder, sizeof(folder)))
         folder[0] = '\0';
-    if (asprintf(&all, "%s%s%s" MODULES ":%s", o->bin, *o->bin ? ":" : "", folder,
-                 path && *path ? path : PATH_DEFAULT) < 0 ||
+    slash = strrchr(folder, '/');
+    above = slash ? (size_t)(slash - folder) : 0; /* where mayfly installs what Node wants */
+    if (asprintf(&all, "%s%s%s" MODULES ":%.*s" MODULES ":%s", o->bin, *o->bin ? ":" : "", folder,
+                 (int)above, folder, path && *path ? path : PATH_DEFAULT) < 0 ||
         setenv("PORT", text, 1) < 0 || setenv("PATH", all, 1) < 0)
         fail(o->words[0], ENOMEM);
 }

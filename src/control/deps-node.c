@@ -368,9 +368,24 @@ static bool is_script(const struct draft *d)
     return is;
 }
 
+/* A server that is started by a program of Node's, or in a folder that has no other packages. */
+static bool is_node_server(const struct draft *d)
+{
+    static const char *const programs[] = {"node", "npm", "npx", "yarn", "pnpm"};
+    const char *command = d->config->command[0];
+    size_t len = strcspn(command, " ");
+
+    for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+        if (strlen(programs[i]) == len && strncmp(command, programs[i], len) == 0)
+            return true;
+    }
+    return !deps_python_wanted(d->unit);
+}
+
 bool deps_node_wanted(const struct draft *d)
 {
-    return d->target.kind == TARGET_NODE || (d->target.kind == TARGET_EXEC && is_script(d));
+    return d->target.kind == TARGET_NODE || (d->target.kind == TARGET_EXEC && is_script(d)) ||
+           (d->target.kind == TARGET_WEB && is_node_server(d));
 }
 
 int deps_node_prepare(struct load *l, struct draft *d)

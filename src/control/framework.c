@@ -410,7 +410,7 @@ static bool is_declared(const struct unit *u)
     for (uint32_t i = 0; i < u->config->n_functions && !declared; i++) {
         const struct config_function *c = &u->config->functions[i];
 
-        declared = c->handler != NULL;
+        declared = c->handler || c->command;
         for (uint32_t k = 0; k < u->api.n_files && !declared; k++)
             declared = strcmp(u->api.files[k].name, c->name) == 0;
     }

@@ -76,7 +76,7 @@ static int program_find(struct draft *d, bool python)
         module = NULL;
         return -ENOMEM;
     }
-    if (!python && !path_is_program(module))
+    if (!python && !deps_node_wanted(d) && !path_is_program(module))
         draft_break(d, "there is no program \"%s\" in PATH; install it, or name it by its path",
                     word);
     return 0;
