@@ -47,6 +47,7 @@ enum attempt {
     ATTEMPT_NONE,
     ATTEMPT_CONNECTING,
     ATTEMPT_ASKED,
+    ATTEMPT_HEARD, /* it is ready; the rest of its answer is read, so that nothing breaks for it */
 };
 
 struct broker {
@@ -372,7 +373,10 @@ static void become_ready(struct broker *b)
 {
     const char ready = WEB_READY;
 
-    attempt_end(b);
+    if (b->attempt == ATTEMPT_ASKED)
+        b->attempt = ATTEMPT_HEARD;
+    else
+        attempt_end(b);
     b->is_ready = true;
     b->next_ns = 0;
     if (b->port != b->options->port && b->options->own_network)
@@ -433,6 +437,15 @@ static void on_connected(struct broker *b)
     b->attempt = ATTEMPT_ASKED;
 }
 
+static void on_rest(struct broker *b)
+{
+    char dropped[4096];
+    ssize_t n = read(b->fd, dropped, sizeof(dropped));
+
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        attempt_end(b);
+}
+
 /* Reads what has come of the answer; only its status counts. */
 static void on_answer(struct broker *b)
 {
@@ -474,7 +487,9 @@ static void on_time(struct broker *b)
 {
     uint64_t now = clock_now_ns();
 
-    if (b->attempt != ATTEMPT_NONE && now >= b->attempt_until_ns) {
+    if (b->attempt == ATTEMPT_HEARD && now >= b->attempt_until_ns) {
+        attempt_end(b);
+    } else if (b->attempt != ATTEMPT_NONE && now >= b->attempt_until_ns) {
         tell_hint(b, "GET %.100s on port %u is not answered", b->options->readiness, b->port);
         attempt_fails(b);
     }
@@ -533,6 +548,8 @@ static void step(struct broker *b)
         b->notify = fd_close(b->notify); /* nobody is left who could call */
     if (fds[POLL_ATTEMPT].revents && b->attempt == ATTEMPT_CONNECTING)
         on_connected(b);
+    else if (fds[POLL_ATTEMPT].revents && b->attempt == ATTEMPT_HEARD)
+        on_rest(b);
     else if (fds[POLL_ATTEMPT].revents)
         on_answer(b);
     on_time(b);

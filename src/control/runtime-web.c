@@ -57,7 +57,7 @@ static int reads_of_program(struct draft *d, const char *program)
 static int program_find(struct draft *d, bool python)
 {
     const char *word = d->config->command[0];
-    _cleanup_free_ char *path = NULL, *module = NULL;
+    _cleanup_free_ char *path = NULL, *module = NULL, *lock = NULL;
 
     if (d->config->command_is_line || (python && is_python(word)))
         return 0;
@@ -76,7 +76,10 @@ static int program_find(struct draft *d, bool python)
         module = NULL;
         return -ENOMEM;
     }
-    if (!python && !deps_node_wanted(d) && !path_is_program(module))
+    lock = path_join(d->unit->dir, "package-lock.json");
+    if (!lock)
+        return -ENOMEM;
+    if (!python && !path_is_file(lock) && !path_is_program(module))
         draft_break(d, "there is no program \"%s\" in PATH; install it, or name it by its path",
                     word);
     return 0;
