@@ -122,7 +122,8 @@ class Adapter:
         client = request.get("Mayfly-Client-Ip")
         if client:
             environ["REMOTE_ADDR"] = client
-            if forwarded.scheme_of(request, client) == "https":
+            if request.get("X-Forwarded-Proto") and \
+                    forwarded.scheme_of(request, client) == "https":
                 environ["wsgi.url_scheme"] = "https"
                 if not port.isdigit():
                     environ["SERVER_PORT"] = "443"

@@ -28,8 +28,11 @@ def packages(*requirements, python=sys.executable):
 
 
 def _install(requirements, python, folder):
-    CACHE.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix="pypi.", dir=CACHE))
+    try:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix="pypi.", dir=CACHE))
+    except OSError as e:
+        pytest.skip("%s cannot be fetched to %s: %s" % (", ".join(requirements), CACHE, e.strerror))
     try:
         done = subprocess.run(
             [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
