@@ -3,6 +3,8 @@ else's for their WebSockets."""
 import hashlib
 import os
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -188,8 +190,11 @@ def daemon(web_packages):
     if os.environ.get("MAYFLY_TEST_PYTHON"):
         pytest.skip("the daemon chooses its own interpreter")
     project = {"app.py": FASTAPI, "mayfly.json": {"functions": {
-        "app": {"handler": "app.app", "routes": ["/*"], "timeout": 20,
-                "env": {"PYTHONPATH": str(web_packages)}, "reads": [str(web_packages)]}}}}
+        name: {"handler": "app.app", "env": {"PYTHONPATH": str(web_packages)}, "timeout": 20,
+               "reads": [str(web_packages)], **more}
+        for name, more in {"app": {"routes": ["/*"]},
+                           "short": {"routes": ["/ws/short"], "timeout": 2},
+                           "kept": {"routes": ["/ws/kept", "/kept/*"], "isolation": "instance"}}.items()}}}
     with web.running(project, command="dev") as daemon:
         yield daemon
 
@@ -220,6 +225,29 @@ def test_what_follows_a_disconnect_runs(daemon, client):
         socket.recv()
         socket.close(4005, "bye")
     wait_until(lambda: "left 4005" in daemon.stdout + daemon.log, "left 4005")
+
+
+def test_shutdown_runs_behind_the_answer(daemon):
+    before = (daemon.stdout + daemon.log).count("closed")
+    with urllib.request.urlopen(daemon.url + "/sync") as reply:
+        assert reply.status == 200
+    wait_until(lambda: (daemon.stdout + daemon.log).count("closed") > before, "closed")
+
+
+def test_socket_ends_with_the_functions_time_and_its_stack_is_told(daemon, client):
+    with client("ws://%s:%d/ws/short" % daemon.address) as socket:
+        with pytest.raises(Exception, match="close"):
+            socket.recv(timeout=30)
+    wait_until(lambda: "in socket" in daemon.stdout + daemon.log, "the stack")
+
+
+def test_process_that_is_kept_serves_one_socket_and_others_serve_on(daemon, client):
+    for text in ("one", "two"):
+        with client("ws://%s:%d/ws/kept" % daemon.address) as socket:
+            socket.send(text)
+            assert socket.recv() == "kept: " + text
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(daemon.url + "/kept/x")
 
 
 def test_many_sockets_at_a_time_are_many_processes(daemon, client):
