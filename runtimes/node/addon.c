@@ -129,10 +129,28 @@ static napi_value js_fail(napi_env env, napi_callback_info info)
     zygote_fail(the_zygote, buf_slice(&json));
 }
 
+/* What was sent in the zygote, and not taken there, is not sent again: libuv holds it for pending,
+ * but its wake-up stayed in the zygote's eventfd. V8's tasks for the main thread would wait for
+ * ever. So each worker is woken once. */
+static void *nudge;
+
+static void on_nudge(void *async)
+{
+}
+
+static bool nudge_init(struct uv_loop_s *loop)
+{
+    nudge = calloc(1, uv_handle_size(UV_HANDLE_ASYNC));
+    if (!nudge || uv_async_init(loop, nudge, on_nudge) < 0)
+        return false;
+    uv_unref(nudge);
+    return true;
+}
+
 static void after_fork(void *ctx)
 {
     interpose_after_fork();
-    if (uv_loop_fork(ctx) < 0)
+    if (uv_loop_fork(ctx) < 0 || uv_async_send(nudge) < 0)
         _exit(EXIT_FAILURE);
     stack_set_owner();
 }
@@ -143,7 +161,7 @@ static napi_value js_run(napi_env env, napi_callback_info info)
     static const struct zygote_host host = {.after_fork = after_fork};
     struct uv_loop_s *loop;
 
-    if (!the_zygote || napi_get_uv_event_loop(env, &loop) != napi_ok)
+    if (!the_zygote || napi_get_uv_event_loop(env, &loop) != napi_ok || !nudge_init(loop))
         return fail_with(env, "open() comes first");
     interpose_end();
     zygote_run_bare(the_zygote, &host, loop);
@@ -158,7 +176,8 @@ static napi_value js_canary(napi_env env, napi_callback_info info)
     struct uv_loop_s *loop;
     int fds[2], r;
 
-    if (napi_get_uv_event_loop(env, &loop) != napi_ok || pipe2(fds, O_CLOEXEC) < 0)
+    if (napi_get_uv_event_loop(env, &loop) != napi_ok || !nudge_init(loop) ||
+        pipe2(fds, O_CLOEXEC) < 0)
         return fail_with(env, "cannot try to fork");
     r = os_clone(0, &child);
     if (r == 0) {

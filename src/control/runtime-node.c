@@ -150,7 +150,7 @@ static int flags_add(struct draft *d)
         r = runtime_argv_add(d, "--experimental-detect-module");
     if (r == 0 && is_from(u, 22, 6) && !is_from(u, 22, 18))
         r = runtime_argv_add(d, "--experimental-strip-types");
-    if (r == 0 && u->node_major >= 20)
+    if (r == 0 && is_from(u, 20, 11) && (u->node_major != 21 || is_from(u, 21, 3)))
         r = runtime_argv_add(d, "--disable-warning=ExperimentalWarning");
     return r;
 }
@@ -168,6 +168,11 @@ int runtime_node_prepare(struct load *l, struct draft *d)
     if (d->f.broken)
         return 0;
     r = reads_of_node(&d->f, u->node.program);
+    r = r < 0 ? r : deps_about(&d->f, "interpreter=%s", u->node.program);
+    r = r < 0 ? r : deps_about(&d->f, "interpreter_version=%s", u->node.version);
+    r = r < 0           ? r
+        : u->node_forks ? deps_about(&d->f, "workers=forked")
+                        : deps_about(&d->f, "workers=a new node for each, since %s", u->node_why);
     if (r == 0)
         r = runtime_argv(d, host, u->node.program, u->node_forks ? "fork" : "single");
     return r == 0 ? flags_add(d) : r;

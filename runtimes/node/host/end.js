@@ -22,7 +22,7 @@ function exitError(code) {
 function reallyExit(code) {
   if (isLoading) {
     failLoad(exitError(code));
-    return;
+    throw exitError(code); /* it does not go on */
   }
   if (onEnd) onEnd(exitError(code), () => addon.exit(code || 0));
   else addon.exit(code || 0);

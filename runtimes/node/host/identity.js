@@ -51,16 +51,18 @@ function replaceCrypto() {
   const prototype = Object.getPrototypeOf(crypto.webcrypto);
   const webUUID = prototype.randomUUID;
 
-  replace(crypto, 'randomUUID', (options) =>
-    randomUUID(isZygote ? { ...options, disableEntropyCache: true } : options));
+  replace(crypto, 'randomUUID', (options) => {
+    const isPlain = options === undefined || (options !== null && typeof options === 'object' &&
+      typeof (options.disableEntropyCache ?? true) === 'boolean');
+    return randomUUID(isZygote && isPlain ? { disableEntropyCache: true } : options);
+  });
   replace(crypto, 'randomInt', (...args) => {
     const last = args[args.length - 1];
-    if (!isZygote) return randomInt(...args);
-    /* Checked by node itself, for a range of one, which draws nothing. */
     const [min, max] = typeof args[1] === 'number' ? args : [0, args[0]];
-    const check = [min, Number.isSafeInteger(min) && max > min ? min + 1 : max];
-    randomInt(...check);
     const range = max - min, limit = 2 ** 48 - (2 ** 48 % range);
+    /* Node's own, which draws ahead, or says what is wrong. */
+    if (!isZygote || ![min, max].every(Number.isSafeInteger) || range <= 0 || range >= 2 ** 48 ||
+        !['number', 'function'].includes(typeof last)) return randomInt(...args);
     let n;
     do n = randomBytes(6).readUIntBE(0, 6); while (n >= limit);
     n = min + (n % range);

@@ -28,20 +28,31 @@ end.install(addon);
 errors.install(addon);
 identity.install(addon, mode);
 
+let hasFailed = false;
+
 /* An error of the load: the zygote tells it in its place and ends; a process that is on its own tells
  * it to the request that it was started for. */
 function failLoad(error) {
-  errors.print(error);
-  if (mode === 'single') new Server(addon, start, { handle() { throw error; } }).serve();
-  else addon.fail(JSON.stringify(errors.describe(error)));
+  if (hasFailed) return;
+  hasFailed = true;
+  if (mode !== 'single') {
+    errors.print(error);
+    addon.fail(JSON.stringify(errors.describe(error)));
+  }
+  end.loaded();
+  addon.single();
+  new Server(addon, start, { handle() { throw error; } }).serve();
 }
 
 async function main() {
   const adapter = await load.load(start);
+  if (hasFailed) return;
   const server = new Server(addon, start, adapter);
 
-  end.loaded();
   if (mode === 'single') {
+    await new Promise(setImmediate); /* rejections that nobody handles show by then */
+    if (hasFailed) return;
+    end.loaded();
     addon.single();
     await server.work();
     return;
@@ -49,6 +60,7 @@ async function main() {
   await server.warmUp();
   /* From a turn of the event loop of its own: nothing is half done there. */
   setImmediate(() => {
+    end.loaded();
     addon.run();
     server.work();
   });

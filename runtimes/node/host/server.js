@@ -43,7 +43,9 @@ class Server {
     for (const name of ['timeout', 'keepAliveTimeout', 'headersTimeout', 'requestTimeout', 'maxRequestsPerSocket'])
       this.server[name] = 0;
     if (adapter.upgrade) this.server.on('upgrade', (req, socket, head) => this.onUpgrade(req, socket, head));
-    addon.catchSignals((why) => this.onDeadline(why));
+    if (!Server.catches) addon.catchSignals((why) => Server.current.onDeadline(why));
+    Server.catches = true;
+    Server.current = this; /* the last: one that tells why there is no other */
   }
 
   /* ---- ahead of requests ---- */
@@ -80,10 +82,6 @@ class Server {
 
   async touch(req, res) {
     const pieces = [];
-    const listener = () => {};
-
-    process.on('beforeExit', listener); /* Lambda's callbacks do */
-    process.removeListener('beforeExit', listener);
     this.readsBody = !this.readsBody;
     if (this.readsBody) for await (const piece of req) pieces.push(piece);
     if (this.adapter.touch) this.adapter.touch();

@@ -166,9 +166,9 @@ function asChunk(chunk) {
 
 /* Resolves when the stream has ended, rejects when the handler or the stream has failed. A handler
  * that is done but has left the stream open is waited for as long as something can still end it. */
-function run(handler, event, stream, context, socket, onIdle) {
+function run(handler, event, stream, context, onIdle) {
   return new Promise((resolve, reject) => {
-    const endWatch = onIdle(socket, () => stream.end());
+    const endWatch = onIdle(() => stream.end());
     const finish = (settle, value) => {
       endWatch();
       settle(value);
@@ -188,7 +188,7 @@ function create(handler, start, { eventOf, onIdle, touch }) {
     async handle(req, res) {
       const event = await eventOf(req);
       const Stream = isHttp(req) ? ResponseStream : CollectedStream;
-      await run(handler, event, new Stream(res, handler[HIGH_WATER_MARK]), new Context(start, req), req.socket, onIdle);
+      await run(handler, event, new Stream(res, handler[HIGH_WATER_MARK]), new Context(start, req), onIdle);
     },
     touch,
   };

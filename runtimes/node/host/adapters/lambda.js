@@ -8,24 +8,43 @@ const { answer, answerJson } = require('./lambda-result');
 const { STREAMING } = require('./awslambda');
 
 const NO_BODY = Buffer.alloc(0);
+const IDLE_LOOKS = 10; /* at an event loop without work, before a promise counts as given up */
+const IDLE_MS = 25; /* between two of them */
+const HURRY_MS = 2;
 
-/* Calls back when nothing is left that the process could wait for, but for the request's own
- * connection. Returns a function that ends the watch. */
-function onIdle(socket, callback) {
-  const listener = () => callback();
-  process.on('beforeExit', listener);
-  socket.unref();
-  return () => {
-    process.removeListener('beforeExit', listener);
-    socket.ref();
+/* Calls back when nothing is left that the process could wait for, but for what there was before the
+ * handler ran. By looking: node's own word for it, `beforeExit`, comes behind a wait for V8's threads, and
+ * a forked process has none. A wait that V8 alone knows of (WebAssembly that is compiled) is no resource,
+ * so one look is not enough. Returns a function that ends the watch; its hurry() is for who knows
+ * that the next idle moment is the one. */
+function onIdle(callback) {
+  void process.stdout, process.stderr; /* made when first used, and resources from then on */
+  const before = process.getActiveResourcesInfo().length;
+  let looks = 0, needed = IDLE_LOOKS, timer = null;
+  const look = () => {
+    looks = process.getActiveResourcesInfo().length > before ? 0 : looks + 1;
+    if (looks >= needed) callback();
+    else wait(needed === 1 ? HURRY_MS : IDLE_MS);
   };
+  const wait = (ms) => {
+    timer = setTimeout(look, ms).unref();
+  };
+  const end = () => clearTimeout(timer);
+
+  end.hurry = () => {
+    clearTimeout(timer);
+    needed = 1;
+    wait(0);
+  };
+  wait(IDLE_MS);
+  return end;
 }
 
 /* Runs the handler and gives a promise of its result. As in Lambda: a promise and context.done(),
  * succeed() and fail() count at once, and so does callback(error); callback(null, result) counts when
  * the event loop is empty, unless context.callbackWaitsForEmptyEventLoop is false. Without any of
  * these the result is null when the event loop is empty. */
-function run(handler, event, context, socket) {
+function run(handler, event, context) {
   return new Promise((resolve, reject) => {
     let called = null; /* the callback's result, which waits */
     let promised = false;
@@ -36,7 +55,7 @@ function run(handler, event, context, socket) {
       endWatch();
       settle(value);
     };
-    const endWatch = onIdle(socket, () => {
+    const endWatch = onIdle(() => {
       if (called || !promised) finish(resolve, called ? called.result : null);
       else finish(reject, new HostError('Runtime.NodeJsExit',
         'the handler\'s promise cannot be settled any more: nothing is left that the process waits for'));
@@ -48,7 +67,10 @@ function run(handler, event, context, socket) {
     const callback = (error, result) => {
       if (called) return;
       if ((error !== null && error !== undefined) || !context.callbackWaitsForEmptyEventLoop) done(error, result);
-      else called = { result };
+      else {
+        called = { result };
+        endWatch.hurry();
+      }
     };
 
     context.done = done;
@@ -94,7 +116,7 @@ function create(handler, start) {
   return {
     async handle(req, res) {
       const event = await eventOf(req);
-      const result = await run(handler, event, new Context(start, req), req.socket);
+      const result = await run(handler, event, new Context(start, req));
       (isHttp(req) ? answer : answerJson)(res, result);
     },
     touch: () => touch(start),

