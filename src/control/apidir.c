@@ -29,6 +29,7 @@ void api_files_deinit(struct api_files *files)
     for (uint32_t i = 0; i < files->n_files; i++)
         api_file_deinit(&files->files[i]);
     free(files->files);
+    free(files->foreign);
     *files = (struct api_files){0};
 }
 
@@ -123,6 +124,16 @@ static int api_file_make(const char *file, const struct target_rule *rule, char 
     return ret->handler ? api_patterns(file, ret->patterns, &ret->n_patterns) : -ENOMEM;
 }
 
+/* Vercel compiles these. A program that was made of them is one for us. */
+static bool is_foreign(const char *file)
+{
+    size_t len = strlen(file);
+
+    return (len > 3 && strcmp(file + len - 3, ".rs") == 0) ||
+           (len > 3 && strcmp(file + len - 3, ".go") == 0 &&
+            !(len > 8 && strcmp(file + len - 8, "_test.go") == 0));
+}
+
 static int api_file_add(const char *dir, const char *file, struct api_files *files,
                         struct error *err)
 {
@@ -131,8 +142,11 @@ static int api_file_add(const char *dir, const char *file, struct api_files *fil
 
     if (!path)
         return -ENOMEM;
-    if (!rule && !file_is_program(path, file))
+    if (!rule && !file_is_program(path, file)) {
+        if (!files->foreign && is_foreign(file))
+            files->foreign = slice_dup(slice_str(file));
         return 0;
+    }
     if (files->n_files == API_FILES_MAX)
         return error_set(err, -E2BIG, "%s/api: more than %d functions", dir, API_FILES_MAX);
     if ((files->n_files & (files->n_files - 1)) == 0) { /* full at each power of two */

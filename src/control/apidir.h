@@ -20,6 +20,8 @@ struct api_file {
 struct api_files {
     struct api_file *files; /* sorted by path */
     uint32_t n_files;
+    char
+        *foreign; /* the first source in a language that Vercel runs and mayfly does not; or NULL */
 };
 
 /* Whether a part of a path is left out of api/: ".x", "_x", "node_modules". */

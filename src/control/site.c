@@ -3,6 +3,7 @@
 #include "control/draft.h"
 
 #include "os/fd.h"
+#include "json/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,9 +115,63 @@ int unit_site_read(struct load *l, struct unit *u)
     return r == 0 ? site_files_scan(u->dir, files_root(u), &u->files, l->err) : r;
 }
 
+static bool has_function(const struct load *l, const struct unit *u, const char *glob)
+{
+    if (glob[0] == '/')
+        glob++;
+    for (uint32_t i = 0; i < l->n_drafts; i++) {
+        const struct draft *d = &l->drafts[i];
+
+        if (d->unit == u && d->target.file && glob_fits(glob, d->target.file))
+            return true;
+    }
+    return false;
+}
+
+/* A framework whose pages have to be made first. */
+static void build_warning(struct unit *u)
+{
+    static const char *const names[] = {
+        "next", "nuxt",          "@sveltejs/kit", "astro",          "gatsby",
+        "vite", "react-scripts", "@angular/core", "@remix-run/dev", "vitepress"};
+    static const char *const groups[] = {"dependencies", "devDependencies"};
+    _cleanup_(buf_deinit) struct buf text = BUF_INIT(4 * MIB);
+    _cleanup_free_ char *path = path_join(u->dir, "package.json");
+    struct error err = ERROR_NULL;
+    json_t *json;
+
+    if (!path || json_file_load(path, "package.json", &text, &json, &err) < 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(groups) * ARRAY_SIZE(names); i++) {
+        const char *name = names[i % ARRAY_SIZE(names)];
+
+        if (!json_object_get(json_object_get(json, groups[i / ARRAY_SIZE(names)]), name))
+            continue;
+        vercel_warn(u->vercel,
+                    "package.json: \"%s\" needs a build, which mayfly does not run; build it, and "
+                    "name its folder as \"outputDirectory\" in %s",
+                    name, VERCEL_FILE);
+        break;
+    }
+    json_decref(json);
+}
+
 void unit_warnings(struct load *l, struct unit *u)
 {
     struct vercel *v = u->vercel;
+
+    if (u->api.foreign)
+        (void)buf_printf(&l->warnings,
+                         "%s%s%s: mayfly has no runtime for this language; it is not served. A "
+                         "program that was compiled from it is\n",
+                         u->rel, u->rel[0] ? "/" : "", u->api.foreign);
+    if (v && !v->output)
+        build_warning(u);
+    for (uint32_t i = 0; v && i < v->n_builds; i++) {
+        if (!has_function(l, u, v->builds[i].src))
+            vercel_warn(v, "%s:%u: builds: \"%.256s\" fits no function", VERCEL_FILE,
+                        v->builds[i].line, v->builds[i].src);
+    }
 
     for (uint32_t i = 0; v && i < v->n_functions; i++) {
         if (!v->functions[i].used)

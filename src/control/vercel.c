@@ -415,6 +415,47 @@ static int read_env(struct vercel_reader *vr, json_t *value, const struct json_p
     return 0;
 }
 
+/* The older way to say which files are functions. Those that mayfly finds by itself need no word;
+ * unit_warnings() tells of the others. */
+static int read_builds(struct vercel_reader *vr, json_t *value, const struct json_path *here)
+{
+    static const char *const known[] = {"@vercel/python", "@vercel/node", "@vercel/ruby",
+                                        "@now/python",    "@now/node",    "@vercel/static",
+                                        "@now/static"};
+    struct vercel *v = vr->v;
+
+    if (!json_is_array(value) || json_array_size(value) > SITE_CONDITIONS_MAX * 16)
+        return config_fail_type(&vr->rd, here, "an array of objects with \"src\" and \"use\"",
+                                value);
+    v->builds = calloc(json_array_size(value) + 1, sizeof(*v->builds));
+    if (!v->builds)
+        return fail_memory(vr);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        struct json_path step = {.parent = here, .index = i}, at = {.parent = &step, .key = "src"};
+        json_t *item = json_array_get(value, i);
+        const char *use = json_string_value(json_object_get(item, "use"));
+        bool is_known = false;
+        int r;
+
+        if (!json_is_object(item))
+            return config_fail_type(&vr->rd, &step, "an object with \"src\" and \"use\"", item);
+        for (size_t k = 0; use && k < ARRAY_SIZE(known); k++)
+            is_known = is_known || strncmp(use, known[k], strlen(known[k])) == 0;
+        if (!is_known) {
+            vercel_warn_at(vr, &step, "is not carried out by mayfly");
+            continue;
+        }
+        if (strstr(use, "/static"))
+            continue;
+        v->builds[v->n_builds].line = json_locate(vr->rd.text, &step);
+        r = config_read_string(&vr->rd, json_object_get(item, "src"), &at,
+                               &v->builds[v->n_builds++].src);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int read_nothing(struct vercel_reader *vr, json_t *value, const struct json_path *here)
 {
     return 0;
@@ -444,7 +485,7 @@ static const struct {
     {"bulkRedirectsPath", NULL, false},
     {"build", NULL, false},
     {"buildCommand", NULL, false},
-    {"builds", NULL, false},
+    {"builds", read_builds, false},
     {"bunVersion", NULL, false},
     {"devCommand", NULL, false},
     {"fluid", NULL, false},
@@ -566,7 +607,10 @@ struct vercel *vercel_free(struct vercel *v)
         free(*e);
     free(v->rules);
     free(v->crons);
+    for (uint32_t i = 0; i < v->n_builds; i++)
+        free(v->builds[i].src);
     free(v->functions);
+    free(v->builds);
     free(v->warnings);
     free(v->env);
     free(v->output);

@@ -18,6 +18,12 @@ struct vercel_function {
     bool used;
 };
 
+/* A row of the older key "builds": a file that is a function, wherever it lies. */
+struct vercel_build {
+    char *src; /* a glob */
+    uint32_t line;
+};
+
 struct vercel {
     struct rule *rules;
     uint32_t n_rules;
@@ -27,6 +33,8 @@ struct vercel {
     uint32_t n_crons;
     struct vercel_function *functions;
     uint32_t n_functions;
+    struct vercel_build *builds;
+    uint32_t n_builds;
     char *output; /* outputDirectory, or NULL */
     char **env;   /* the older key "env": NAME=value; NULL-terminated; or NULL */
     char **warnings;

@@ -202,3 +202,29 @@ def test_mistakes_are_told_with_their_line(mayfly, echo, config, message):
     daemon = mayfly(project({"cleanUrls": True, **config} if "routes" not in config else config, echo), wait=False)
     daemon.process.wait(30)
     assert "vercel.json:" in daemon.log and message in daemon.log, daemon.log
+
+
+def test_a_project_in_the_older_way_runs(mayfly):
+    """One application, named by builds, behind one route."""
+    daemon = mayfly({"vercel.json": json.dumps({"version": 2,
+                                                "builds": [{"src": "app.py", "use": "@vercel/python"},
+                                                           {"src": "none.py", "use": "@vercel/python"},
+                                                           {"src": "x", "use": "other"}],
+                                                "routes": [{"src": "/(.*)", "dest": "app.py"}]}),
+                     "app.py": """
+                         def app(environ, start_response):
+                             start_response("200 OK", [("Content-Type", "text/plain")])
+                             return [environ["PATH_INFO"].encode()]
+                     """})
+    assert daemon.get("/a/b").text == "/a/b"
+    told = json.loads(daemon.cli("inspect", "--project", daemon.project, "--json").stdout)["warnings"]
+    assert len(told) == 2 and 'builds: "none.py" fits no function' in told[1] and "builds[2]" in told[0], told
+
+
+def test_what_needs_a_build_or_another_runtime_is_named(mayfly, echo):
+    daemon = mayfly(project({}, echo, **{"package.json": json.dumps({"dependencies": {"next": "15"}}),
+                                         "api/x.go": "package handler", "api/x_test.go": ""}))
+    told = json.loads(daemon.cli("inspect", "--project", daemon.project, "--json").stdout)["warnings"]
+    assert told[0].startswith("api/x.go: mayfly has no runtime") and '"next" needs a build' in told[1] and len(told) == 2
+    daemon = mayfly(project({"outputDirectory": "dist"}, echo, **{"dist/index.html": "built"}))
+    assert daemon.get("/").text == "built"
