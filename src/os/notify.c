@@ -2,6 +2,7 @@
 
 #include "os/fault.h"
 #include "os/fd.h"
+#include "os/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,8 +35,7 @@
 #error "say here what linux/audit.h calls this architecture"
 #endif
 
-#define INSNS_MAX   (NOTIFY_CALLS_MAX + 16)
-#define STATUS_SIZE 1024
+#define INSNS_MAX (NOTIFY_CALLS_MAX + 16)
 
 /* ---- the watched side ---- */
 
@@ -169,32 +169,15 @@ static int still_waits(int fd, const struct notify_call *call)
     return ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->id) < 0 ? -errno : 0;
 }
 
-/* The process of the thread, which is what a pidfd can name. Returns -errno. */
-static pid_t process_of(pid_t tid)
-{
-    char path[64], text[STATUS_SIZE], *line;
-    _cleanup_close_ int fd = -1;
-    ssize_t n;
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/status", tid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n < 0)
-        return -errno;
-    text[n] = '\0';
-    line = strstr(text, "\nTgid:");
-    return line ? (pid_t)strtol(line + 6, NULL, 10) : -ESRCH;
-}
-
 int notify_take_fd(int fd, const struct notify_call *call, int target)
 {
-    pid_t pid = process_of(call->tid);
     _cleanup_close_ int pidfd = -1;
-    int r, taken;
+    struct thread_place caller; /* a pidfd names processes, not threads */
+    int r = thread_find(call->tid, &caller), taken;
 
-    if (pid <= 0)
-        return pid == 0 ? -ESRCH : pid;
-    pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (r < 0)
+        return r;
+    pidfd = (int)syscall(SYS_pidfd_open, caller.pid, 0);
     r = pidfd < 0 ? -errno : still_waits(fd, call);
     if (r < 0)
         return r;
@@ -206,10 +189,13 @@ int notify_fd_is_cloexec(int fd, const struct notify_call *call, int target)
 {
     char path[64], text[256], *line;
     _cleanup_close_ int info = -1;
+    struct thread_place caller;
+    int r = thread_find(call->tid, &caller);
     ssize_t n;
-    int r;
 
-    (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", call->tid, target);
+    if (r < 0)
+        return r;
+    (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", caller.in_proc, target);
     info = open(path, O_RDONLY | O_CLOEXEC);
     n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
     r = n < 0 ? -errno : still_waits(fd, call);
@@ -225,10 +211,13 @@ int notify_read_memory(int fd, const struct notify_call *call, uint64_t address,
 {
     char path[64];
     _cleanup_close_ int memory = -1;
+    struct thread_place caller;
+    int r = thread_find(call->tid, &caller);
     ssize_t n;
-    int r;
 
-    (void)snprintf(path, sizeof(path), "/proc/%d/mem", call->tid);
+    if (r < 0)
+        return r;
+    (void)snprintf(path, sizeof(path), "/proc/%d/mem", caller.in_proc);
     memory = open(path, O_RDONLY | O_CLOEXEC);
     r = memory < 0 ? -errno : still_waits(fd, call);
     if (r < 0)
