@@ -94,7 +94,10 @@ struct http_parser {
     enum http_kind kind;
     struct http_limits limits;
     enum http_parser_state state;
-    bool head_request;      /* set by the caller: the responses answer a HEAD and have no body */
+    bool head_request; /* set by the caller: the responses answer a HEAD and have no body */
+    /* Set by the caller, or NULL: is told each trailer. Slices are valid during the call only. */
+    void (*on_trailer)(void *ctx, const struct http_header *trailer);
+    void *trailer_ctx;
     bool in_headers;        /* the first line of this head is read */
     size_t line_start;      /* where the line begins that is being read */
     size_t scanned;         /* bytes of the head or line already looked at */
@@ -111,8 +114,8 @@ struct http_parser {
  * function is known; a Content-Length has been judged by then. */
 void http_parser_init(struct http_parser *p, enum http_kind kind, const struct http_limits *limits);
 
-/* Starts over for the next message on the same connection. Kind, limits and head_request stay, so
- * that the answer behind a 1xx is read like it. */
+/* Starts over for the next message on the same connection. What the caller has set
+ * stays, so that the answer behind a 1xx is read like it. */
 void http_parser_next(struct http_parser *p);
 
 /* Reads on. `bytes` are all bytes received and not yet used, in one piece: while a head or a line
@@ -127,7 +130,7 @@ void http_parser_next(struct http_parser *p);
  *
  * A 1xx response other than 101 gives HEAD and END like any other message. After the HEAD of a 101
  * comes END: what follows is not HTTP. A request that asks for an upgrade is framed like any other.
- * Trailers are judged like headers and then dropped. */
+ * Trailers are judged like headers, told to on_trailer, and dropped. */
 enum http_event http_parse(struct http_parser *p, struct slice bytes, size_t *ret_used,
                            struct http_head *ret_head, struct slice *ret_data);
 

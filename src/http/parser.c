@@ -29,12 +29,12 @@ void http_parser_init(struct http_parser *p, enum http_kind kind, const struct h
 
 void http_parser_next(struct http_parser *p)
 {
-    bool head_request = p->head_request;
-
     *p = (struct http_parser){.kind = p->kind,
                               .limits = p->limits,
                               .state = HTTP_STATE_HEAD,
-                              .head_request = head_request};
+                              .head_request = p->head_request,
+                              .on_trailer = p->on_trailer,
+                              .trailer_ctx = p->trailer_ctx};
 }
 
 static void start_line(struct http_parser *p)
@@ -237,12 +237,13 @@ static enum http_event step_trailer(struct http_parser *p, struct slice bytes, s
 {
     size_t room = p->limits.head_max - p->trailer_bytes;
     struct slice visible = window(bytes, room);
-    struct http_header dropped;
+    struct http_header trailer;
     enum http_line found;
 
-    do {
-        found = http_read_field(p, visible, &dropped);
-    } while (found == HTTP_LINE_FOUND);
+    while ((found = http_read_field(p, visible, &trailer)) == HTTP_LINE_FOUND) {
+        if (p->on_trailer)
+            p->on_trailer(p->trailer_ctx, &trailer);
+    }
     if (found == HTTP_LINE_MORE && visible.len == room) {
         http_fail(p, 431, "the trailers are too big");
         found = HTTP_LINE_ERROR;
