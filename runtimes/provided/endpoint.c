@@ -2,6 +2,7 @@
 
 #include "rapi.h"
 
+#include "os/clone.h"
 #include "os/fd.h"
 #include "os/notify.h"
 #include "os/sock.h"
@@ -265,7 +266,6 @@ int endpoint_start(struct endpoint *e, char *const *argv, struct pidref *ret_chi
     _cleanup_close_ int from = -1, to = -1;
     struct pidref child = PIDREF_NULL;
     int pair[2], r;
-    pid_t pid;
 
     *e = ENDPOINT_NULL;
     *ret_step = "fork";
@@ -279,19 +279,18 @@ int endpoint_start(struct endpoint *e, char *const *argv, struct pidref *ret_chi
         return r;
     e->connections = pair[0];
     e->other = pair[1];
-    pid = fork();
-    if (pid == 0)
-        become_program(to, argv);
-    r = pid < 0 ? -errno : pidref_open_child(pid, &child);
-    to = fd_close(to);
+    r = os_clone(0, &child);
     if (r == 0)
+        become_program(to, argv);
+    to = fd_close(to);
+    if (r > 0)
         r = hear(e, from, ret_step);
     if (r == 0)
         r = watch_start(e);
     if (r < 0) {
-        if (pid > 0) {
-            (void)kill(pid, SIGKILL); /* not reaped yet */
-            (void)waitpid(pid, NULL, 0);
+        if (pidref_is_set(&child)) {
+            (void)pidref_kill(&child, SIGKILL);
+            (void)waitpid(child.pid, NULL, 0);
         }
         pidref_done(&child);
         endpoint_end(e);

@@ -1,7 +1,8 @@
 #include "result.h"
 
+#include "json/text.h"
+
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 

@@ -637,6 +637,8 @@ int serve_request(struct worker *w)
         program_want();
     if (pidref_is_set(&s.child) && s.exited)
         hear_last_words();
+    if (!s.body_ended)
+        read_body(); /* some of it may have come with the head: poll() does not tell */
     request_run();
     r = s.r;
     if (r == 0 && !s.setup.is_instance)

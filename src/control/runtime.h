@@ -40,6 +40,8 @@ int runtime_source_finish(struct draft *d);
 void runtime_source_digest(const struct draft *d, struct digest *digest);
 int runtime_shared_prepare(struct load *l, struct draft *d);
 int runtime_exec_prepare(struct load *l, struct draft *d);
+int runtime_provided_prepare(struct load *l, struct draft *d);
+void runtime_provided_digest(const struct draft *d, struct digest *digest);
 int runtime_static_prepare(struct load *l, struct draft *d);
 int runtime_ruby_prepare(struct load *l, struct draft *d);
 int runtime_php_prepare(struct load *l, struct draft *d);

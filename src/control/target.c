@@ -197,6 +197,30 @@ static int source_find(const char *dir, struct slice stem, const char *symbol, i
     }
 }
 
+static const struct target_rule provided_rule = {.kind = TARGET_PROVIDED,
+                                                 .runtime = RUNTIME_PROVIDED};
+
+/* The handler itself, if it is a program; else it is what the program called bootstrap shall do, as
+ * in AWS Lambda. */
+static int bootstrap_find(const char *dir, const char *handler, bool is_program, struct target *ret,
+                          struct error *err)
+{
+    _cleanup_free_ char *path = path_join(dir, "bootstrap");
+
+    if (is_program)
+        return target_fill(&provided_rule, slice_dup(slice_str(handler)), NULL, ret);
+    if (!path)
+        return -ENOMEM;
+    if (!path_is_file(path))
+        return error_set(err, -ENOENT,
+                         "there is no program %s; make it, or name one by \"command\": "
+                         "[\"./program\"]",
+                         path);
+    if (!path_is_program(path))
+        return error_set(err, -EINVAL, "%s is not executable; run: chmod +x %s", path, path);
+    return target_fill(&provided_rule, slice_dup(SLICE_LIT("bootstrap")), NULL, ret);
+}
+
 int target_find(const char *dir, const char *handler, int runtime, struct target *ret,
                 struct error *err)
 {
@@ -210,9 +234,7 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
     if (runtime == RUNTIME_EXEC || (runtime < 0 && (handler[0] == '/' || path_is_program(whole))))
         return program_find(dir, handler, ret, err);
     if (runtime == RUNTIME_PROVIDED)
-        return error_set(err, -EINVAL,
-                         "the runtime \"%s\" cannot run yet in this version of mayfly",
-                         runtime_name((enum runtime)runtime));
+        return bootstrap_find(dir, handler, path_is_program(whole), ret, err);
     if (handler[0] == '/')
         return error_set(err, -EINVAL, "must be relative to the project's folder");
     r = whole_find(dir, handler, runtime, ret, err);
@@ -228,16 +250,13 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
     return source_find(dir, slice(handler, (size_t)(dot - handler)), dot + 1, runtime, ret, err);
 }
 
-int target_of_command(char *const *words, bool is_line, enum runtime runtime, struct target *ret,
-                      struct error *err)
+int target_of_command(char *const *words, bool is_line, enum runtime runtime, struct target *ret)
 {
     const struct target_rule web = {.kind = TARGET_WEB, .runtime = RUNTIME_WEB};
+    bool provided = runtime == RUNTIME_PROVIDED;
 
-    if (runtime != RUNTIME_WEB)
-        return error_set(err, -EINVAL,
-                         "the runtime \"%s\" cannot run yet in this version of mayfly",
-                         runtime_name(runtime));
-    return target_fill(&web, slice_dup(slice_str(is_line ? "/bin/sh" : words[0])), NULL, ret);
+    return target_fill(provided ? &provided_rule : &web,
+                       slice_dup(slice_str(is_line ? "/bin/sh" : words[0])), NULL, ret);
 }
 
 /* ---- files below api/ ---- */

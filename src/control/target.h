@@ -14,8 +14,9 @@ enum target_kind {
     TARGET_RUBY,
     TARGET_PHP,
     TARGET_EXEC,
-    TARGET_WEB, /* a command that starts an HTTP server */
-    TARGET_STATIC, /* a folder of files */
+    TARGET_WEB,      /* a command that starts an HTTP server */
+    TARGET_PROVIDED, /* a program that speaks Lambda's Runtime API */
+    TARGET_STATIC,   /* a folder of files */
     _TARGET_MAX,
 };
 
@@ -32,8 +33,8 @@ struct target_rule {
 struct target {
     enum target_kind kind;
     enum runtime runtime;
-    /* As the handler wrote it, with its ending: relative to the project or absolute. The program, if
-     * the target is a command. */
+    /* As the handler wrote it, with its ending: relative to the project or absolute. The program,
+     * if the target is a command. */
     char *file;
     char *symbol; /* NULL for exec, for a command, and where the file is the function */
 };
@@ -48,8 +49,7 @@ int target_find(const char *dir, const char *handler, int runtime, struct target
 
 /* What a `command` is: its words, NULL-terminated; is_line: one line for a shell. Returns 0,
  * -ENOMEM, or -EINVAL with an *err for the author. */
-int target_of_command(char *const *words, bool is_line, enum runtime runtime, struct target *ret,
-                      struct error *err);
+int target_of_command(char *const *words, bool is_line, enum runtime runtime, struct target *ret);
 
 /* The rule for a file below api/, or NULL if its ending has none or it offers nothing: then it may
  * still be a program. ret_symbol is a new string. */

@@ -305,8 +305,7 @@ static int draft_from_config(struct load *l, struct unit *u, const struct config
     if (r < 0)
         return r;
     if (c->command)
-        r = target_of_command(c->command, c->command_is_line, (enum runtime)c->runtime, &d->target,
-                              &err);
+        r = target_of_command(c->command, c->command_is_line, (enum runtime)c->runtime, &d->target);
     else
         r = target_find(u->dir, c->handler, c->runtime, &d->target, &err);
     if (r == -ENOMEM)

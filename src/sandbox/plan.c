@@ -182,9 +182,13 @@ static void plan_worker(struct sandbox_plan *p, const struct function *f)
  * that listens, makes a network of its own for it. */
 static void plan_endpoint(struct sandbox_plan *p, const struct function *f)
 {
+    bool provided = f && f->runtime == RUNTIME_PROVIDED; /* needs no right but to watch */
+
+    if (p->profile == SANDBOX_DEGRADED)
+        p->endpoint = provided;
     if (!f || p->profile == SANDBOX_DEGRADED)
         return;
-    p->endpoint = f->runtime == RUNTIME_WEB || f->runtime == RUNTIME_PROVIDED;
+    p->endpoint = f->runtime == RUNTIME_WEB || provided;
     if (p->endpoint)
         p->zygote_capabilities |= CAP(CAP_SYS_PTRACE);
     if (f->runtime == RUNTIME_WEB)
