@@ -477,6 +477,9 @@ static void on_answer(struct broker *b)
     if (event == HTTP_EVENT_HEAD)
         tell_hint(b, "GET %.100s on port %u is answered with %u", b->options->readiness, b->port,
                   b->head.status);
+    else if (buf_len(&b->answer) == 0)
+        tell_hint(b, "port %u closes the connection without an answer to GET %.100s", b->port,
+                  b->options->readiness);
     else
         tell_hint(b, "what port %u answers to GET %.100s is not HTTP", b->port,
                   b->options->readiness);

@@ -334,6 +334,17 @@ static void report_end(struct zygote *z, const struct child *child, int status,
     send_blocking(&z->gateway, &m);
 }
 
+/* A program of the host's that has ended: the log says so if it was for want of memory. */
+static void tell_memory(struct zygote *z, const struct child *child)
+{
+    uint64_t peak = 0;
+
+    if (slots_end(&z->slots, child->slot, &peak))
+        (void)dprintf(STDERR_FILENO, "mayfly: OutOfMemory: used %llu MB of %llu MB\n",
+                      (unsigned long long)(peak / MIB),
+                      (unsigned long long)(z->start.memory_bytes / MIB));
+}
+
 /* Without PID namespaces: what a dead worker left behind has become a child of the zygote. */
 static void kill_if_stray(void *ctx, pid_t pid)
 {
@@ -361,7 +372,7 @@ static void on_signal(struct zygote *z, const struct zygote_host *host, void *ct
 
         ended = true;
         if (child && child->worker == CHILD_OF_HOST)
-            (void)slots_end(&z->slots, child->slot, &(uint64_t){0});
+            tell_memory(z, child);
         else if (child)
             report_end(z, child, status, &usage);
         (void)children_remove(&z->children, pid, &worker);

@@ -1,6 +1,7 @@
 """Any program that serves HTTP on $PORT: unchanged, behind the gateway and nowhere else."""
 import concurrent.futures
 import hashlib
+import os
 import re
 import socket
 
@@ -202,6 +203,18 @@ def test_a_crash_costs_what_is_in_flight_and_the_next_request_starts_anew(mayfly
     wait_until(lambda: "about to crash" in daemon.stdout, seconds=10)
     said = r"python3(\.\d+)? exited with status 3; the next request starts it again"
     wait_until(lambda: re.search(said, daemon.stdout), seconds=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a plain user may have no control group of memory")
+def test_a_server_without_memory_is_named_and_started_again(mayfly):
+    source = threaded().replace("    def on_uid", """    def on_eat(self, argument):
+        self.reply(str(len(bytearray(b"x") * (300 << 20))))
+
+    def on_uid""")
+    daemon = mayfly(project(source, memory=64))
+    assert daemon.get("/eat").status == 502
+    wait_until(lambda: re.search(r"OutOfMemory: used \d+ MB of 64 MB", daemon.stdout), seconds=10)
+    assert daemon.get("/").status == 200
 
 
 @pytest.mark.core
