@@ -31,7 +31,7 @@ static void ask(struct snapshot *s)
                                  .host = SLICE_LIT("localhost")};
         struct rules_plan plan;
 
-        if (rules_ask(rules, &s->sites[0], &head, &plan) == 0) {
+        if (rules_ask(rules, &head, &plan) == 0) {
             FUZZ_CHECK(plan.outcome != RULES_FILE || plan.file);
             FUZZ_CHECK(plan.outcome != RULES_ANSWER || plan.status >= 100);
             FUZZ_CHECK(!plan.rewritten || buf_slice(&plan.path).base[0] == '/');

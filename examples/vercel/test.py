@@ -33,6 +33,8 @@ def test_redirects(site):
         answer = daemon.get(prefix + target, headers)
         assert (answer.status, answer.headers["location"]) == (status, prefix + location)
     assert daemon.get(prefix + "/beta").status == 404
+    # However the address is written, the rules are asked.
+    assert daemon.get(prefix.replace("s", "%73") + "/%62log/x").headers["location"] == prefix + "/posts/x"
 
 
 def test_rewrites(site):

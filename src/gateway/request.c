@@ -229,6 +229,7 @@ static void answer_from_plan(struct client *c, const struct http_head *head,
             answer_no_route(c, head, plan->rewritten ? buf_slice(&plan->path) : head->path,
                             ROUTE_E_METHOD);
         break;
+    case RULES_NONE:
     case RULES_NOT_FOUND:
         answer_no_route(c, head, head->path, ROUTE_E_NOT_FOUND);
         break;
@@ -243,20 +244,17 @@ static void answer_from_plan(struct client *c, const struct http_head *head,
 /* The project's rules and files come first, if it has any. Returns whether there was an answer. */
 static bool request_by_rules(struct client *c, const struct http_head *head)
 {
-    const struct served *served = c->gateway->served;
-    const struct site *site =
-        site_of_path(served->snapshot->sites, served->snapshot->n_sites, head->path);
     struct rules_plan plan;
+    int r = rules_ask(c->gateway->served->rules, head, &plan);
+    bool answered = r < 0 || plan.outcome != RULES_NONE;
 
-    if (!site)
-        return false;
-    if (rules_ask(served->rules, site, head, &plan) < 0)
+    if (r < 0)
         client_answer_error(c, 431, NULL, "the address is too long for the project's rules",
                             SLICE_NULL);
-    else
+    else if (answered)
         answer_from_plan(c, head, &plan);
     rules_plan_deinit(&plan);
-    return true;
+    return answered;
 }
 
 void request_begin(struct client *c, const struct http_head *head)

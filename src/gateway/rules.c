@@ -93,8 +93,10 @@ static int look(struct asking *a, bool any_route)
     p->file = file_find(a->site, a->subject);
     if (!p->file)
         return WALK_ON;
-    if (r == ROUTE_E_METHOD && !is_read(a->head))
+    if (r == ROUTE_E_METHOD && !is_read(a->head)) {
+        p->file = NULL;
         return WALK_ON; /* a route's 405 knows more methods */
+    }
     p->file_method = !is_read(a->head);
     p->outcome = p->file_method ? RULES_METHOD : RULES_FILE;
     return WALK_ENDS;
@@ -420,14 +422,9 @@ static bool is_unreserved(int c)
     return isalnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
-/* The path below the prefix with what need not be coded decoded, into b. */
-static int subject_make(const struct asking *a, struct buf *b)
+/* The path with what need not be coded decoded, into b. */
+static int plain_path(struct slice path, struct buf *b)
 {
-    size_t prefix = strlen(a->site->prefix);
-    struct slice path = slice(a->head->path.base + prefix, a->head->path.len - prefix);
-
-    if (path.len == 0)
-        return buf_append_str(b, "/");
     for (size_t i = 0; i < path.len; i++) {
         char c = path.base[i], decoded;
         int r;
@@ -446,26 +443,33 @@ static int subject_make(const struct asking *a, struct buf *b)
     return 0;
 }
 
-int rules_ask(const struct rules *r, const struct site *site, const struct http_head *head,
-              struct rules_plan *plan)
+int rules_ask(const struct rules *r, const struct http_head *head, struct rules_plan *plan)
 {
-    _cleanup_(buf_deinit) struct buf subject = BUF_INIT(RULES_PATH_MAX);
-    struct asking a = {.rules = r, .site = site, .head = head, .plan = plan};
+    _cleanup_(buf_deinit) struct buf plain = BUF_INIT(RULES_PATH_MAX);
+    struct asking a = {.rules = r, .head = head, .plan = plan, .subject = head->path};
+    size_t prefix;
     int x;
 
-    *plan = (struct rules_plan){.site = site,
-                                .path = BUF_INIT(RULES_PATH_MAX),
+    *plan = (struct rules_plan){.path = BUF_INIT(RULES_PATH_MAX),
                                 .query = BUF_INIT(RULES_TEXT_MAX),
                                 .headers = BUF_INIT(RULES_TEXT_MAX),
                                 .location = BUF_INIT(RULES_TEXT_MAX)};
-    a.subject =
-        slice(head->path.base + strlen(site->prefix), head->path.len - strlen(site->prefix));
-    if (a.subject.len == 0 || memchr(a.subject.base, '%', a.subject.len)) {
-        x = subject_make(&a, &subject);
+    /* Before the site is chosen: not even its prefix can be hidden. */
+    if (memchr(head->path.base, '%', head->path.len)) {
+        x = plain_path(head->path, &plain);
         if (x < 0)
             return x;
-        a.subject = buf_slice(&subject);
+        a.subject = buf_slice(&plain);
     }
+    plan->site = a.site = site_of_path(r->snapshot->sites, r->snapshot->n_sites, a.subject);
+    if (!a.site) {
+        plan->outcome = RULES_NONE;
+        return 0;
+    }
+    prefix = strlen(a.site->prefix);
+    a.subject = slice(a.subject.base + prefix, a.subject.len - prefix);
+    if (a.subject.len == 0)
+        a.subject = SLICE_LIT("/");
     x = walk(&a);
     if (x == -EINVAL) { /* a rewrite that led nowhere */
         plan->outcome = RULES_NOT_FOUND;
@@ -479,7 +483,7 @@ int rules_ask(const struct rules *r, const struct site *site, const struct http_
                             ? RULES_METHOD
                             : RULES_NOT_FOUND;
     if (plan->outcome == RULES_NOT_FOUND && is_read(head)) {
-        plan->file = site_file_find(site, SLICE_LIT("404.html"));
+        plan->file = site_file_find(a.site, SLICE_LIT("404.html"));
         if (plan->file) {
             plan->outcome = RULES_FILE;
             plan->status = 404;

@@ -18,6 +18,7 @@ struct rules *rules_new(const struct snapshot *s);
 struct rules *rules_free(struct rules *r);
 
 enum rules_outcome {
+    RULES_NONE, /* no site has this path: it is for the routes alone */
     RULES_NOT_FOUND,
     RULES_METHOD,   /* the path is there, but not for this method */
     RULES_ROUTE,    /* match */
@@ -42,8 +43,7 @@ struct rules_plan {
 
 /* Asks the rules. Returns 0, or -ENOMEM or -ENOBUFS; *plan is for rules_plan_deinit() in any case.
  */
-int rules_ask(const struct rules *r, const struct site *site, const struct http_head *head,
-              struct rules_plan *plan);
+int rules_ask(const struct rules *r, const struct http_head *head, struct rules_plan *plan);
 void rules_plan_deinit(struct rules_plan *plan);
 
 /* A header of that name is among the lines of plan->headers. */
