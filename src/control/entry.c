@@ -249,6 +249,13 @@ static void c_quoted_skip(struct source *s)
     s->p += s->p < s->end;
 }
 
+static void c_comment_skip(struct source *s)
+{
+    for (s->p += 2; s->p < s->end && !at(s, "*/");)
+        s->p++;
+    s->p = MIN(s->p + 2, s->end);
+}
+
 bool entry_c(struct slice source, struct slice *ret_name)
 {
     struct source s = {source.base, source.base + source.len};
@@ -258,9 +265,7 @@ bool entry_c(struct slice source, struct slice *ret_name)
         if (at(&s, "//")) {
             comment_skip(&s);
         } else if (at(&s, "/*")) {
-            for (s.p += 2; s.p < s.end && !at(&s, "*/");)
-                s.p++;
-            s.p = MIN(s.p + 2, s.end);
+            c_comment_skip(&s);
         } else if (*s.p == '"' || *s.p == '\'') {
             c_quoted_skip(&s);
         } else if (is_word(*s.p)) {
@@ -278,4 +283,228 @@ bool entry_c(struct slice source, struct slice *ret_name)
         }
     }
     return false;
+}
+
+/* ---- JavaScript ---- */
+
+#define JS_TEMPLATES_MAX 16 /* within one another; what is deeper is read as if it were code */
+
+/* Where the text is code: not in a comment, a string, a template's text or a regular expression. */
+struct javascript {
+    struct source s;
+    /* The token that was read last: a word, or a sign, which for a string is its quote. */
+    struct slice word;
+    char sign;
+    int depth; /* of curly brackets */
+    int templates[JS_TEMPLATES_MAX]; /* the depth at which the text of each goes on */
+    unsigned n_templates;
+};
+
+static bool js_is_word(char c)
+{
+    return is_word(c) || c == '$';
+}
+
+/* Behind these a '/' begins a regular expression; behind a value it divides. '}' ends a block more
+ * often than an object that is divided. */
+static bool js_regex_may_begin(const struct javascript *j)
+{
+    static const char *const words[] = {"return", "typeof", "case", "in",    "of",   "do",
+                                        "else",   "void",   "new",  "throw", "await"};
+
+    if (j->word.len == 0)
+        return j->sign != ')' && j->sign != ']' && j->sign != '"' && j->sign != '\'' &&
+               j->sign != '`';
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (slice_eq(j->word, slice_str(words[i])))
+            return true;
+    }
+    return false;
+}
+
+static void js_regex_skip(struct source *s)
+{
+    struct source r = *s;
+    bool in_class = false;
+
+    for (r.p++; r.p < r.end && *r.p != '\n'; r.p++) {
+        if (*r.p == '\\' && r.p + 1 < r.end && r.p[1] != '\n')
+            r.p++;
+        else if (*r.p == '[' || *r.p == ']')
+            in_class = *r.p == '[';
+        else if (*r.p == '/' && !in_class)
+            break;
+    }
+    s->p = r.p < r.end && *r.p == '/' ? r.p + 1 : s->p + 1; /* not closed: it divides after all */
+}
+
+/* Goes to the end of the template's text, or behind the "${" where code begins. */
+static void js_template_skip(struct javascript *j)
+{
+    struct source *s = &j->s;
+
+    for (; s->p < s->end && *s->p != '`'; s->p++) {
+        if (*s->p == '\\' && s->p + 1 < s->end) {
+            s->p++;
+        } else if (at(s, "${") && j->n_templates < JS_TEMPLATES_MAX) {
+            j->templates[j->n_templates++] = j->depth++;
+            s->p += 2;
+            return;
+        }
+    }
+    s->p += s->p < s->end;
+}
+
+static void js_sign_take(struct javascript *j)
+{
+    struct source *s = &j->s;
+    char c = *s->p;
+
+    if (c == '"' || c == '\'') {
+        c_quoted_skip(s);
+    } else if (c == '/' && js_regex_may_begin(j)) {
+        js_regex_skip(s);
+        c = ')'; /* a value */
+    } else {
+        s->p++;
+        j->depth += (c == '{') - (c == '}');
+        if (c == '}' && j->n_templates > 0 && j->templates[j->n_templates - 1] == j->depth) {
+            j->n_templates--;
+            c = '`';
+        }
+        if (c == '`')
+            js_template_skip(j);
+    }
+    j->word = SLICE_NULL;
+    j->sign = c;
+}
+
+/* Reads the next token. Returns false at the end, where there is no word and no sign. */
+static bool js_next(struct javascript *j)
+{
+    struct source *s = &j->s;
+
+    for (;;) {
+        while (s->p < s->end && (isspace((unsigned char)*s->p) || *s->p == '\0'))
+            s->p++;
+        if (at(s, "//"))
+            comment_skip(s);
+        else if (at(s, "/*"))
+            c_comment_skip(s);
+        else
+            break;
+    }
+    if (s->p < s->end && js_is_word(*s->p)) {
+        const char *start = s->p;
+
+        while (s->p < s->end && js_is_word(*s->p))
+            s->p++;
+        j->word = slice(start, (size_t)(s->p - start));
+        j->sign = '\0';
+        return true;
+    }
+    if (s->p < s->end) {
+        js_sign_take(j);
+        return true;
+    }
+    j->word = SLICE_NULL;
+    j->sign = '\0';
+    return false;
+}
+
+/* '=', not '==' or '=>' */
+static bool js_next_assigns(struct javascript *j)
+{
+    return js_next(j) && j->sign == '=' && !at(&j->s, "=") && !at(&j->s, ">");
+}
+
+static enum entry_rank js_name_rank(struct slice name)
+{
+    static const char *const names[] = {"default", "fetch", "GET",    "HEAD", "OPTIONS",
+                                        "POST",    "PUT",   "DELETE", "PATCH"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (slice_eq(name, slice_str(names[i])))
+            return ENTRY_VERCEL;
+    }
+    return slice_eq(name, SLICE_LIT("handler")) ? ENTRY_LAMBDA : ENTRY_NONE;
+}
+
+/* Behind '{': the names of a list such as `{ a, b as c }`, or of a pattern such as `{ a: b }`. The
+ * name that is last before ',' or '}' is the one that is bound. */
+static enum entry_rank js_list_rank(struct javascript *j)
+{
+    enum entry_rank best = ENTRY_NONE;
+    struct slice name = SLICE_NULL;
+
+    while (js_next(j)) {
+        if (j->word.len > 0) {
+            name = j->word;
+        } else if (j->sign == ',' || j->sign == '}') {
+            best = MAX(best, js_name_rank(name));
+            if (j->sign == '}')
+                break;
+        }
+    }
+    return best;
+}
+
+/* Behind `export`. */
+static enum entry_rank js_export_rank(struct javascript j)
+{
+    (void)js_next(&j);
+    if (j.sign == '{')
+        return js_list_rank(&j);
+    if (j.sign == '*' || slice_eq(j.word, SLICE_LIT("default")))
+        return ENTRY_VERCEL;
+    if (slice_eq(j.word, SLICE_LIT("async")))
+        (void)js_next(&j);
+    if (!slice_eq(j.word, SLICE_LIT("const")) && !slice_eq(j.word, SLICE_LIT("let")) &&
+        !slice_eq(j.word, SLICE_LIT("var")) && !slice_eq(j.word, SLICE_LIT("function")))
+        return ENTRY_NONE;
+    (void)js_next(&j);
+    if (j.sign == '*')
+        (void)js_next(&j);
+    return j.sign == '{' ? js_list_rank(&j) : js_name_rank(j.word);
+}
+
+/* Behind `exports`, of `module` or not. */
+static enum entry_rank js_exports_rank(struct javascript j)
+{
+    struct javascript ahead = j;
+    struct slice name;
+
+    if (js_next_assigns(&ahead))
+        return ENTRY_VERCEL;
+    if (!js_next(&j) || j.sign != '.' || !js_next(&j))
+        return ENTRY_NONE;
+    name = j.word;
+    return js_next_assigns(&j) ? js_name_rank(name) : ENTRY_NONE;
+}
+
+bool entry_node(struct slice source, struct slice *ret_name)
+{
+    struct javascript j = {.s = {source.base, source.base + source.len}, .sign = ';'};
+    enum entry_rank best = ENTRY_NONE;
+    char before = ';';
+
+    if (at(&j.s, "\xef\xbb\xbf"))
+        j.s.p += 3;
+    if (at(&j.s, "#!"))
+        comment_skip(&j.s);
+    for (; best != ENTRY_VERCEL && js_next(&j); before = j.sign) {
+        struct javascript ahead = j;
+        enum entry_rank rank = ENTRY_NONE;
+
+        if (slice_eq(j.word, SLICE_LIT("export")) && before != '.')
+            rank = js_export_rank(j);
+        else if (slice_eq(j.word, SLICE_LIT("exports")))
+            rank = js_exports_rank(j);
+        else if (slice_eq(j.word, SLICE_LIT("listen")) && before == '.' && js_next(&ahead) &&
+                 ahead.sign == '(')
+            rank = ENTRY_VERCEL;
+        best = MAX(best, rank);
+    }
+    *ret_name = best == ENTRY_LAMBDA ? SLICE_LIT("handler") : SLICE_LIT("default");
+    return best != ENTRY_NONE;
 }

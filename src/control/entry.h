@@ -21,3 +21,9 @@ bool entry_c(struct slice source, struct slice *ret_name);
 /* The first at the beginning of a line in a Ruby file of: `Handler = ...`, a class or module
  * `Handler`, `def handler`, `def lambda_handler`. */
 bool entry_ruby(struct slice source, struct slice *ret_name);
+
+/* What a JavaScript or TypeScript module offers. `default`, the file as a whole, if it has a
+ * default export, sets module.exports, exports a method of HTTP (GET, POST ...) or `fetch`, or
+ * calls listen() of something; else `handler`, as AWS Lambda knows it, if that is exported. Returns
+ * whether it is one of both, with *ret_name constant. */
+bool entry_node(struct slice source, struct slice *ret_name);

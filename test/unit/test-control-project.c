@@ -172,7 +172,8 @@ static void files_below_api_answer_where_they_lie(void **state)
     put("p/api/run.sh", "#!/bin/sh\n", 0755);
     put("p/api/tool", "#!/bin/sh\n", 0755);
     put("p/api/old.cgi", "whatever", 0755);
-    put("p/api/web.mjs", "", 0644);
+    put("p/api/web.mjs", "export default f;", 0644);
+    put("p/api/helper.js", "export const helper = 1;", 0644);
     put("p/api/ready.so", "", 0755);
     /* None of these is a function. */
     put("p/api/helper.py", "x = 1\n", 0644);
@@ -405,7 +406,7 @@ static void one_bad_function_breaks_only_itself(void **state)
     expect_broken("good", NULL);
     expect_broken("said", NULL);
     expect_broken("gone", "mayfly.json:4: functions.gone.handler: there is no file /p/gone with "
-                          "the ending .py, .c, .so, .mjs, .js, .ts, .rb");
+                          "the ending .py, .c, .so, .mjs, .js, .cjs, .ts, .rb");
     expect_broken("goneso", "mayfly.json:5: functions.goneso.handler: there is no file /p/gone "
                             "with the ending .c, .so");
     expect_broken("noname", "mayfly.json:6: functions.noname.handler: \"good\" names no function; "
