@@ -43,6 +43,9 @@ TABLE = [
     Kind("node-reqres", {"handler": "node_reqres.default"}, needs=("node",)),
     Kind("node-fetch", {"handler": "node_fetch.default"}, needs=("node",)),
     Kind("node-server", {"handler": "node_server.default"}, errors=False, needs=("node",)),
+    Kind("web", {"command": ["python3", "py_http_server.py"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
+         errors=False, stack="", sleeper="waiting for the program's answer", logs=False, own_process=False,
+         needs=("python3",)),
     Kind("cgi", {"handler": "cgi.py", "runtime": "exec"}, REQUEST, errors=False, stack="", sleeper="cgi.py"),
 ]
 
