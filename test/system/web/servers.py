@@ -62,8 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_pid(self, argument):
         time.sleep(float(argument or 0))
-        host = os.readlink("/proc/self/ns/pid")
-        self.reply(host)
+        self.reply("%s %d" % (os.readlink("/proc/self/ns/pid"), os.getpid()))
 
     def on_headers(self, argument):
         self.reply("".join(f"{n}: {v}\\n" for n, v in self.headers.items()))
@@ -176,7 +175,7 @@ import http.server, os, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         time.sleep(0.3 if self.path == "/slow" else 0)
-        body = os.readlink("/proc/self/ns/pid").encode()
+        body = ("%s %d" % (os.readlink("/proc/self/ns/pid"), os.getpid())).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
