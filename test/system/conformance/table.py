@@ -46,6 +46,8 @@ TABLE = [
     Kind("web", {"command": ["python3", "py_http_server.py"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
          errors=False, stack="", sleeper="waiting for the program's answer", logs=False, own_process=False,
          needs=("python3",)),
+    Kind("bootstrap", {"command": ["./bootstrap.py"], "runtime": "provided"}, streams=False, whole_max=LAMBDA_MAX,
+         sleeper="bootstrap.py"),
     Kind("cgi", {"handler": "cgi.py", "runtime": "exec"}, REQUEST, errors=False, stack="", sleeper="cgi.py"),
 ]
 
