@@ -219,9 +219,9 @@ class Daemon:
         return process.tree(self.pid)
 
 
-def run_cli(*arguments, input=None, env=None, cwd=None):
+def run_cli(*arguments, input=None, env=None, cwd=None, seconds=HANG_SECONDS * 2):
     if env is not None:  # what steers the sanitizers holds in any environment
         env = {**{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}, **env}
     stdin = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
     return subprocess.run([MAYFLY, *map(str, arguments)], env=env, cwd=cwd, text=True,
-                          capture_output=True, timeout=HANG_SECONDS * 2, check=False, **stdin)
+                          capture_output=True, timeout=seconds, check=False, **stdin)
