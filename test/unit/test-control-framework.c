@@ -148,6 +148,11 @@ static void a_mayfly_json_without_functions_changes_nothing_about_it(void **stat
     put("p/mayfly.json", "{\"functions\": {\"f\": {\"handler\": \"g.f\", \"routes\": [\"/f\"]}}}");
     put("p/g.py", "def f(event, context): pass\n");
     expect("g.f: /f;");
+    put("p/mayfly.json",
+        "{\"functions\": {\"web\": {\"command\": \"python3 main.py\", \"runtime\": "
+        "\"web\", \"routes\": [\"/*\"]}}}");
+    assert_null(strstr(loaded(), "main.app"));
+    assert_non_null(strstr(loaded(), ": /*;"));
 }
 
 static void functions_below_api_go_first_unless_the_framework_is_a_dependency(void **state)
