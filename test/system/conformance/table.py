@@ -22,7 +22,7 @@ class Kind:
     logs: bool = True  # what it prints belongs to the request
     decoded: bool = True  # its path is percent-decoded
     needs: tuple = ()  # programs; without them the kind is skipped
-    own_process: bool = True  # the function runs in the worker, or in what the worker has started
+    counts: bool = True  # what it counts in a process is there for the process' next request
 
     @property
     def missing(self):
@@ -43,11 +43,15 @@ TABLE = [
     Kind("node-reqres", {"handler": "node_reqres.default"}, needs=("node",)),
     Kind("node-fetch", {"handler": "node_fetch.default"}, needs=("node",)),
     Kind("node-server", {"handler": "node_server.default"}, errors=False, needs=("node",)),
+    Kind("ruby-rack", {"handler": "config.ru"}, needs=("ruby",)),
+    Kind("php", {"handler": "script.php"}, whole_max=8 << 20, needs=("php",), counts=False),
     Kind("web", {"command": ["python3", "py_http_server.py"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
          errors=False, stack="", sleeper="waiting for the program's answer", logs=False, own_process=False,
          needs=("python3",)),
     Kind("bootstrap", {"command": ["./bootstrap.py"], "runtime": "provided"}, streams=False, whole_max=LAMBDA_MAX,
          sleeper="bootstrap.py"),
+    Kind("web-node", {"command": ["node", "node_server.js"], "runtime": "web"}, INSTANCE,
+         errors=False, sleeper="waiting for the program's answer", logs=False, needs=("node",)),
     Kind("cgi", {"handler": "cgi.py", "runtime": "exec"}, REQUEST, errors=False, stack="", sleeper="cgi.py"),
 ]
 

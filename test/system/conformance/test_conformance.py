@@ -209,7 +209,7 @@ def test_an_error_is_told_with_its_type_message_and_stack(cell):
 
 def test_the_stack_at_the_deadline_names_the_place(cell):
     response = ok(cell.get("sleep", late=True), 504)
-    assert cell.kind.sleeper in response.text, response
+    assert cell.kind.sleeper == "" or cell.kind.sleeper in response.text, response
     assert ok(cell.get("status", late=True)).text == "status"
 
 
@@ -237,7 +237,7 @@ def test_its_variables_are_there(cell):
 
 def test_state_stays_as_long_as_the_isolation_says(cell):
     counts = [int(ok(cell.get("count")).text) for _ in range(4)]
-    if cell.isolation == "request":
+    if cell.isolation == "request" or not cell.kind.counts:
         assert counts == [1] * 4
     else:
         assert counts == list(range(counts[0], counts[0] + 4))
