@@ -46,7 +46,7 @@ TABLE = [
     Kind("ruby-rack", {"handler": "config.ru"}, needs=("ruby",)),
     Kind("php", {"handler": "script.php"}, whole_max=8 << 20, needs=("php",), counts=False),
     Kind("web", {"command": ["python3", "py_http_server.py"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
-         errors=False, stack="", sleeper="waiting for the program's answer", logs=False, own_process=False,
+         errors=False, stack="", sleeper="waiting for the program's answer", logs=False,
          needs=("python3",)),
     Kind("bootstrap", {"command": ["./bootstrap.py"], "runtime": "provided"}, streams=False, whole_max=LAMBDA_MAX,
          sleeper="bootstrap.py"),

@@ -27,6 +27,7 @@ function upload(): string {
 
 function stream(): string {
     echo "one\n";
+    while (ob_get_level()) ob_end_flush();
     flush();
     $link = stream_socket_client("tcp://127.0.0.1:{$_GET['port']}");
     fread($link, 1);
@@ -45,7 +46,9 @@ switch (basename($path)) {
 case 'echo':
     header('Content-Type: application/json');
     $headers = [];
-    foreach (getallheaders() as $name => $value) $headers[strtolower($name)] = $value;
+    foreach ($_SERVER as $name => $value)
+        if (str_starts_with($name, 'HTTP_')) $headers[strtolower(strtr(substr($name, 5), '_', '-'))] = $value;
+        elseif (in_array($name, ['CONTENT_TYPE', 'CONTENT_LENGTH'])) $headers[strtolower(strtr($name, '_', '-'))] = $value;
     echo json_encode(['method' => $_SERVER['REQUEST_METHOD'], 'path' => $path, 'query' => (object)joined(query()),
         'headers' => $headers, 'body' => base64_encode(file_get_contents('php://input'))],
         JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES);
