@@ -34,6 +34,15 @@ static const char exec_handler[] =
     "printf 'Hello! This is %s %s?%s\\n' \"$REQUEST_METHOD\" \"$SCRIPT_NAME$PATH_INFO\" \\\n"
     "    \"$QUERY_STRING\"\n";
 
+static const char node_handler[] =
+    "// Serves /api/@NAME@. Each request runs in a process of its own: what you change here, in\n"
+    "// memory, is gone when it has answered. What stands outside of the handler is done once.\n"
+    "\n"
+    "exports.handler = async (event) => {\n"
+    "  const parameters = event.queryStringParameters ?? event;\n"
+    "  return { statusCode: 200, body: `Hello, ${parameters.name ?? 'world'}!\\n` };\n"
+    "};\n";
+
 static const char ruby_handler[] =
     "# Serves /api/@NAME@. Each request runs in a process of its own: what you change here, in\n"
     "# memory, is gone when it has answered. What stands outside of the method is done once.\n"
@@ -66,6 +75,8 @@ static const char php_script[] =
 const struct template_file template_files[] = {
     {"python", "api/@NAME@.py", 0644, python_handler},
     {"python", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
+    {"node", "api/@NAME@.js", 0644, node_handler},
+    {"node", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
     {"ruby", "api/@NAME@.rb", 0644, ruby_handler},
     {"ruby", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
     {"php", "api/@NAME@.php", 0644, php_script},
