@@ -11,7 +11,8 @@ def test_the_host_speaks_the_messages_as_they_are(tmp_path):
     names = ("START", "READY", "FORK", "WORKER_STARTED", "WORKER_ENDED")
     numbers = ", ".join(str(zygote_harness.MESSAGES[name][0]) for name in names)
     assert f"{', '.join(names)} = {numbers}\n" in source
-    assert sum(1 for line in source.splitlines() if line.strip()) < 50
+    code = [line for line in source.splitlines() if line.strip() and not line.startswith(("#", '"""'))]
+    assert len(code) < 50
 
 
 def test_each_request_is_filled_in_by_a_process_of_its_own(tmp_path):
