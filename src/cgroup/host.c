@@ -26,9 +26,6 @@
 #define MOUNTINFO_MAX (1024 * 1024)
 #define MAKE_TRIES    3
 #define DEPTH_MAX     4 /* of groups below ours */
-#define RT_RUNTIME_US                                                                              \
-    "20000" /* of a second, for threads of real-time priority: see enter_leaf()                    \
-             */
 #define DAEMON_WEIGHT                                                                              \
     1000 /* ten times a version's: who hands out work is not kept waiting by it                    \
           */
@@ -239,15 +236,26 @@ static int move_self(const struct cgroup_tree *t, int dir, const char *group)
 }
 
 /* v1 may share out the time of real-time priorities, too (CONFIG_RT_GROUP_SCHED): a group that is
- * given none has none, and nobody in it gets such a priority. */
+ * given none has none, and nobody in it gets such a priority. All groups together have 0.95 s of a
+ * second, so where there is not much left, a little has to do. */
+static void share_realtime(struct cgroup_tree *t)
+{
+    static const char *const shares_us[] = {"20000", "1000"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(shares_us); i++) {
+        if (cgroup_file_write(t->base_fd, "cpu.rt_runtime_us", shares_us[i]) == 0) {
+            (void)cgroup_file_write(t->base_fd, LEAF "/cpu.rt_runtime_us", shares_us[i]);
+            return;
+        }
+    }
+}
+
 static int enter_leaf(struct cgroup_tree *t)
 {
     int r = cgroup_file_mkdir(t->base_fd, LEAF);
 
-    if (!t->v2 && (t->parts & 1u << CGROUP_CPU)) {
-        (void)cgroup_file_write(t->base_fd, "cpu.rt_runtime_us", RT_RUNTIME_US);
-        (void)cgroup_file_write(t->base_fd, LEAF "/cpu.rt_runtime_us", RT_RUNTIME_US);
-    }
+    if (!t->v2 && (t->parts & 1u << CGROUP_CPU))
+        share_realtime(t);
     if (r == 0)
         r = move_self(t, t->base_fd, LEAF);
     if (r < 0)
