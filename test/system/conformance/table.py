@@ -22,6 +22,7 @@ class Kind:
     logs: bool = True  # what it prints belongs to the request
     decoded: bool = True  # its path is percent-decoded
     needs: tuple = ()  # programs; without them the kind is skipped
+    hangs: bool = False  # a request that never ends keeps others from the process that they share
     counts: bool = True  # what it counts in a process is there for the process' next request
 
     @property
@@ -50,8 +51,8 @@ TABLE = [
          needs=("python3",)),
     Kind("bootstrap", {"command": ["./bootstrap.py"], "runtime": "provided"}, streams=False, whole_max=LAMBDA_MAX,
          sleeper="bootstrap.py"),
-    Kind("web-node", {"command": ["node", "node_server.js"], "runtime": "web"}, INSTANCE,
-         errors=False, sleeper="waiting for the program's answer", logs=False, needs=("node",)),
+    Kind("web-node", {"command": ["node", "node_server.js"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
+         errors=False, sleeper="waiting for the program's answer", logs=False, hangs=True, needs=("node",)),
     Kind("cgi", {"handler": "cgi.py", "runtime": "exec"}, REQUEST, errors=False, stack="", sleeper="cgi.py"),
 ]
 

@@ -204,6 +204,7 @@ print("saved")
 """)
     client.send(8, b"\x03\xe9")
     assert client.closed() == (1001, "")
+    client.worker.stdout.wait_for(b"saved\n")
     assert client.worker.stdout.data == b"1001\nsaved\n"
 
 
@@ -218,6 +219,7 @@ await send({"type": "websocket.send", "text": "the last word"})
     client.send(8, b"\x03\xe8")
     assert client.receive() == (1, b"the last word")
     assert client.closed() == (1000, "")
+    client.worker.stdout.wait_for(b"disconnect\n")
     assert client.worker.stdout.data == b"websocket.disconnect\n"
 
 
