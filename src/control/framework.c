@@ -77,7 +77,7 @@ static bool has_file(const struct unit *u, const char *file)
 /* Behind the first `word` in the text. Returns whether it is there. */
 static bool find_behind(struct slice *text, const char *word)
 {
-    const char *found = memmem(text->base, text->len, word, strlen(word));
+    const char *found = text->len > 0 ? memmem(text->base, text->len, word, strlen(word)) : NULL;
 
     if (!found)
         return false;
