@@ -299,8 +299,8 @@ static bool may_declare(const struct unit *u)
     if (text_read(u, "pyproject.toml", &b) < 0)
         return false;
     text = buf_slice(&b);
-    return memmem(text.base, text.len, "entrypoint", 10) ||
-           memmem(text.base, text.len, "scripts", 7);
+    return text.len > 0 && (memmem(text.base, text.len, "entrypoint", 10) ||
+                            memmem(text.base, text.len, "scripts", 7));
 }
 
 static int python_decide(struct load *l, const struct unit *u, struct candidate *ret)
