@@ -102,6 +102,7 @@ static int control_teardown(void **state)
     (void)close(printed[0]);
     (void)close(printed[1]);
     (void)snapshot_free(control.last);
+    free(control.warned);
     (void)project_free(control.project);
     return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
