@@ -59,6 +59,24 @@ class LatencyAtMost:
 
 
 @dataclass(frozen=True)
+class LatencyWithin:
+    """The median latency of `ours` is at most `more_us` over that of `theirs`."""
+    text: str
+    ours: str
+    theirs: str
+    more_us: float
+    plan: str = "open-200"
+
+    def judge(self, results):
+        cells = [results["rows"].get(row, {}).get(self.plan) for row in (self.ours, self.theirs)]
+        if not all(cells):
+            return Verdict(self.text, "-", None)
+        more = cells[0]["p50"] - cells[1]["p50"]
+        return Verdict(self.text, "{:,.0f} beside {:,.0f} us".format(*(c["p50"] for c in cells)),
+                       self.more_us / more if more > 0 else 2.0)
+
+
+@dataclass(frozen=True)
 class CostAtMost:
     """CPU time per request of `ours` is at most `more_us` over that of `theirs`."""
     text: str
@@ -107,6 +125,8 @@ BUDGETS = (
     LatencyAtMost("python p50 at 200/s <= gunicorn + Flask", "python", "gunicorn"),
     LatencyAtMost("the Flask app's p50 at 200/s <= gunicorn + Flask", "python-flask", "gunicorn"),
     AtLeast("python, instance >= uwsgi, requests/s", "python-instance", "uwsgi"),
+    AtLeast("node >= 20x starting node for each request", "node", "cgi-node", 20),
+    LatencyWithin("node p50 at 200/s within 1 ms of node http.Server", "node", "node-server", 1000),
     AtLeast("the sandbox takes at most 10 % of python's requests/s", "python", "off-python", 0.9),
     AtLeast("that of a plain user's daemon, too", "user-python", "off-python", 0.9),
     CostAtMost("the sandbox costs native at most 60 us of CPU", "native", "off-native", 60),
@@ -118,6 +138,7 @@ BUDGETS = (
                 2048, "KB"),
     ValueAtMost("cold start, python <= 50 ms", "cold", "python", "p50", 50, "ms"),
     ValueAtMost("cold start, native <= 5 ms", "cold", "native", "p50", 5, "ms"),
+    ValueAtMost("cold start, node <= 150 ms", "cold", "node", "p50", 150, "ms"),
     ValueAtMost("deployed but idle: no process", "cold", "python", "processes_left", 0,
                 "processes"),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from . import load
 from .load import LOADS
 from .running import StartError, running
-from .servers import COLDS, ROWS, SLEEPER_ANSWER, SLEEPERS
+from .servers import COLDS, ROWS, SLEEPER_ANSWER, SLEEPERS, absent
 from .tree import CLOCK_TICK_US
 
 WARM_SECONDS = 1
@@ -79,6 +79,9 @@ def start_rows(rows, places, stack, skipped):
     """Starts the rows' servers; returns {row: server} for those that answer as they should."""
     servers, ready = {}, {}
     for row in rows:
+        if reason := absent(row.programs):
+            skipped[row.name] = reason
+            continue
         try:
             if row.server not in servers:
                 servers[row.server] = None
@@ -93,6 +96,11 @@ def start_rows(rows, places, stack, skipped):
     return ready
 
 
+def warm_connections(row):
+    """As many as its loads have, up to 16: some servers end if they get two requests at once."""
+    return min(16, max((LOADS[name].connections for name in row.loads), default=0) or 1)
+
+
 def measure_rows(rows, places, options, progress, skipped):
     """All rows, interleaved: within a round, the rows take turns at each load, in random order."""
     samples = []
@@ -101,7 +109,7 @@ def measure_rows(rows, places, options, progress, skipped):
         ready = start_rows(rows, places, stack, skipped)
         for row, server in ready.items():
             progress.say(f"warming up: {row.label}")
-            load.closed_loop(server.port, row.path, WARM_SECONDS, 16, row.body)
+            load.closed_loop(server.port, row.path, WARM_SECONDS, warm_connections(row), row.body)
             server.cpu_source = server.tree.cpu_source()
             server.tree.settle(server.cpu_source)
 
@@ -155,6 +163,9 @@ def measure_cold(places, options, progress, skipped):
     zygotes after 0.1 s, so that one daemon can be asked again and again."""
     times = defaultdict(list)
     left = 0
+    colds = [cold for cold in COLDS if not absent(cold.programs)]
+    skipped.update((f"cold-{cold.name}", absent(cold.programs)) for cold in COLDS
+                   if cold not in colds)
     try:
         with running("mayfly", places) as server:
             time.sleep(1)
@@ -162,7 +173,7 @@ def measure_cold(places, options, progress, skipped):
             progress.expect(options.colds)
             for _ in range(options.colds):
                 progress.step("cold starts")
-                for cold in COLDS:
+                for cold in colds:
                     left = max(left, wait_until_idle(server.tree, base))
                     time.sleep(0.1)
                     try:

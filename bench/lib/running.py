@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import load
-from .servers import PLAIN_USER, PYTHON, SERVERS
+from .servers import PATH, PLAIN_USER, PYTHON, SERVERS
 from .tree import Tree
 
 BENCH = Path(__file__).parent.parent
 START_SECONDS = 30
+BUILD_SECONDS = 300
 COMPILER = ["gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra"]
 
 
@@ -36,13 +38,35 @@ class Places:
 
 
 def compile_programs(places):
-    """Builds the load generator and the CGI program, the latter static as it would be in use."""
+    """Builds the load generator and, static as they would be in use, what mayfly and peers run."""
     places.programs.mkdir(parents=True, exist_ok=True)
     for source, target, extra in (
             (BENCH / "openloop.c", places.programs / "openloop", []),
-            (places.functions / "hello_cgi.c", places.functions / "hello.cgi", ["-static"])):
+            (places.functions / "hello_cgi.c", places.functions / "hello.cgi", ["-static"]),
+            (places.functions / "hello_bootstrap.c", places.functions / "hello.bootstrap",
+             ["-static"])):
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             subprocess.run([*COMPILER, *extra, "-o", str(target), str(source)], check=True)
+
+
+def build_go(package, version, places):
+    """Has Go fetch and build a program, once for each version."""
+    target = places.programs / Path(package).name
+    stamp = target.with_suffix(".version")
+    if target.exists() and stamp.exists() and stamp.read_text() == version:
+        return
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if not go:
+        raise StartError("go is not installed, which builds it: apt install golang-go")
+    try:
+        subprocess.run([go, "install", f"{package}@{version}"], check=True, capture_output=True,
+                       text=True, timeout=BUILD_SECONDS,
+                       env=os.environ | {"GOBIN": str(places.programs.absolute())})
+    except subprocess.CalledProcessError as error:
+        raise StartError(f"go cannot build it: {error.stderr.strip()[-300:]}") from None
+    except subprocess.TimeoutExpired:
+        raise StartError(f"go did not build it in {BUILD_SECONDS} s") from None
+    stamp.write_text(version)
 
 
 def free_port():
@@ -53,7 +77,7 @@ def free_port():
 
 def environment(places, server, tmp):
     """Debian's Python first, so that every server runs the same interpreter."""
-    return os.environ | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    return os.environ | {"PATH": PATH,
                          "PYTHONPATH": str(places.functions), "LC_ALL": "C.UTF-8",
                          "HOME": tmp, **server.env}
 
@@ -100,11 +124,13 @@ def running(name, places):
     server = SERVERS[name]
     if reason := server.missing(places.names()):
         raise StartError(reason)
+    if server.go:
+        build_go(*server.go, places)
 
     with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=places.tmp) as tmp, \
             tempfile.TemporaryFile("w+") as STDERR[name]:
         port = free_port()
-        names = places.names() | {"tmp": tmp, "port": port,
+        names = places.names() | {"tmp": tmp, "port": port, "other_port": free_port(),
                                   "user": "user root;" if os.geteuid() == 0 else ""}
         for file, text in server.files.items():
             Path(tmp, file).write_text(text.format(**names))
@@ -132,6 +158,7 @@ def versions():
         "python": [PYTHON, "--version"], "gunicorn": ["gunicorn", "--version"],
         "uwsgi": ["uwsgi", "--version"], "nginx": ["nginx", "-v"],
         "flask": [PYTHON, "-c", "import flask; print(flask.__version__)"],
+        "node": ["node", "--version"],
         "kernel": ["uname", "-r"],
         "commit": ["git", "-C", str(BENCH), "describe", "--always", "--dirty"],
     }
@@ -139,7 +166,7 @@ def versions():
     for name, argv in commands.items():
         with contextlib.suppress(OSError):
             result = subprocess.run(argv, capture_output=True, text=True,
-                                    env=os.environ | {"PATH": "/usr/sbin:/usr/bin:/bin"})
+                                    env=os.environ | {"PATH": PATH})
             if result.returncode == 0:
                 found[name] = (result.stdout or result.stderr).strip().splitlines()[-1]
     return found

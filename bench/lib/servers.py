@@ -1,6 +1,6 @@
 """What is measured: the servers, and the rows of the tables, as data.
 
-In argv and files, {port}, {tmp} (a folder of the server's own), {functions}, {peers}, {programs}
+In argv and files, {port}, {other_port}, {tmp} (a folder of the server's own), {functions}, {peers}, {programs}
 (compiled by the bench) and {mayfly} (the daemon) are filled in. One server can carry several rows.
 """
 
@@ -10,14 +10,27 @@ import subprocess
 from dataclasses import dataclass, field
 
 PYTHON = "/usr/bin/python3"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin"  # of every server; Debian's programs first
 
 CLOSED = ("closed-1", "closed-16", "closed-64")
 OPEN = ("open-200", "open-1000", "open-4000")
 ALL = CLOSED + OPEN
 SOME = ("closed-16", "open-200")
+ONE = ("closed-1",)
 
 HELLO = b'{"hello":"mayfly"}\n'
 ECHO = '{"echo":[1,2,3]}'
+EVENT = "{}"
+
+# AWS' emulator of Lambda around a custom runtime. It has no package; Go builds it.
+RIE = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie"
+RIE_VERSION = "v0.0.0-20261030222936-bef5c4ba774d"
+
+
+def absent(programs):
+    """Why a server cannot have these programs, or None."""
+    return next((f"{program} is not installed" for program in programs
+                 if not shutil.which(program, path=PATH)), None)
 
 
 @dataclass(frozen=True)
@@ -30,14 +43,14 @@ class Server:
     is_mayfly: bool = False
     env: dict = field(default_factory=dict)
     plain: bool = False   # runs as a user without privileges, which takes a bench run by root
+    go: tuple = ()        # (package, version) of Go that is built into {programs} before the start
 
     def missing(self, places):
         """Why it cannot be started here, or None."""
         if self.plain and os.geteuid() != 0:
             return "only root can run it as another user"
-        for program in (program.format(**places) for program in self.programs):
-            if not shutil.which(program):
-                return f"{program} is not installed"
+        if reason := absent(program.format(**places) for program in self.programs):
+            return reason
         for module in self.modules:
             if subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True).returncode:
                 return f"{PYTHON} has no module {module}"
@@ -54,6 +67,8 @@ class Row:
     body: str = None          # makes it a POST
     fresh: bool = True        # a process of its own for every request
     reaps: bool = True        # the server waits for its children: /proc sees their page faults
+    programs: tuple = ()      # what it needs besides its server's
+    says: bytes = None        # the answer, if it is neither the body nor HELLO
 
     @property
     def is_mayfly(self):
@@ -61,6 +76,8 @@ class Row:
 
     @property
     def answer(self):
+        if self.says is not None:
+            return self.says
         return self.body.encode() if self.body else HELLO
 
 
@@ -97,6 +114,11 @@ http {{
             fastcgi_param SCRIPT_FILENAME {peers}/hello_cgi.py;
             fastcgi_pass unix:{tmp}/fcgiwrap.sock;
         }}
+        location = /cgi-node {{
+            include /etc/nginx/fastcgi_params;
+            fastcgi_param SCRIPT_FILENAME {peers}/hello_cgi.js;
+            fastcgi_pass unix:{tmp}/fcgiwrap.sock;
+        }}
     }}
 }}
 """
@@ -127,6 +149,13 @@ SERVERS = {server.name: server for server in (
            ("sh", "-c", "fcgiwrap -c 8 -s unix:{tmp}/fcgiwrap.sock &"
                         " exec nginx -p {tmp} -c {tmp}/nginx.conf"),
            programs=("nginx", "fcgiwrap"), files={"nginx.conf": NGINX_CONF}),
+    Server("node-server", ("env", "PORT={port}", "node", "{functions}/hello_server.js"),
+           programs=("node",)),
+    Server("rie",
+           ("{programs}/aws-lambda-rie", "--log-level", "error",
+            "--runtime-interface-emulator-address", "127.0.0.1:{port}",
+            "--runtime-api-address", "127.0.0.1:{other_port}", "{functions}/hello.bootstrap"),
+           go=(RIE, RIE_VERSION)),
 )}
 
 ROWS = (
@@ -141,6 +170,18 @@ ROWS = (
         "/python-flask-instance", SOME, fresh=False),
     Row("python-lambda", "mayfly python, Lambda handler", "mayfly", "/python-lambda", SOME),
     Row("python-echo", "mayfly python, JSON echo", "mayfly", "/python", SOME, ECHO),
+    Row("python-asgi", "mayfly python, bare ASGI", "mayfly", "/python-asgi", SOME),
+    Row("node", "mayfly node, Lambda handler", "mayfly", "/node", programs=("node",)),
+    Row("node-reqres", "mayfly node, (req, res)", "mayfly", "/node-reqres", SOME,
+        programs=("node",)),
+    Row("node-instance", "mayfly node, Lambda handler, instance", "mayfly", "/node-instance",
+        fresh=False, programs=("node",)),
+    Row("web-node", "mayfly web, node http.Server", "mayfly", "/web-node", fresh=False,
+        programs=("node",)),
+    Row("provided", "mayfly provided, C bootstrap", "mayfly", "/provided", ONE, EVENT,
+        says=HELLO),
+    Row("provided-instance", "mayfly provided, C bootstrap, instance", "mayfly",
+        "/provided-instance", ONE, EVENT, fresh=False, says=HELLO),
     Row("exec", "mayfly exec, C program", "mayfly", "/exec"),
     Row("native-tmp0", "mayfly native C, no /tmp", "mayfly", "/native-tmp0", SOME),
     Row("python-tmp0", "mayfly python, no /tmp", "mayfly", "/python-tmp0", SOME),
@@ -157,6 +198,11 @@ ROWS = (
     Row("flask-process", "Flask, a Process per request", "flask-process", "/"),
     Row("cgi-c", "nginx + fcgiwrap, C program", "cgi", "/cgi-c", reaps=False),
     Row("cgi-python", "nginx + fcgiwrap, Python script", "cgi", "/cgi-python", reaps=False),
+    Row("cgi-node", "nginx + fcgiwrap, Node script", "cgi", "/cgi-node", reaps=False,
+        programs=("node",)),
+    Row("node-server", "node http.Server, one process", "node-server", "/", fresh=False),
+    Row("rie", "AWS' Runtime Interface Emulator, C bootstrap", "rie",
+        "/2015-03-31/functions/function/invocations", ONE, EVENT, fresh=False, says=HELLO),
 )
 
 
@@ -166,11 +212,13 @@ class Cold:
     name: str
     label: str
     path: str
+    programs: tuple = ()
 
 
 COLDS = (
     Cold("native", "mayfly native C", "/cold-native"),
     Cold("python", "mayfly python", "/cold-python"),
+    Cold("node", "mayfly node", "/cold-node", ("node",)),
     Cold("exec", "mayfly exec, C program", "/cold-exec"),
 )
 
