@@ -1,13 +1,11 @@
 """The kinds of functions, and what each can do at all. See README.md."""
 import dataclasses
-import os
 import pathlib
 import shutil
 import sys
 
 KINDS = pathlib.Path(__file__).parent / "kinds"
 HTTP_C = KINDS.parents[1] / "projects" / "http" / "native.c"
-HEADERS_ONCE = "a header's name can stand only once in its answer"
 
 
 @dataclasses.dataclass
@@ -26,16 +24,12 @@ class Kind:
     hangs: bool = False  # a request that never ends keeps others from the process that they share
     counts: bool = True  # what it counts in a process is there for the process' next request
 
-    plain: bool = True  # it has been tried as a plain user
-
     @property
     def missing(self):
-        if os.geteuid() != 0 and not self.plain:
-            return "not tried as a plain user yet"
         return next((f"there is no {tool}" for tool in self.needs if not shutil.which(tool)), None)
 
 
-BOTH, REQUEST, INSTANCE = ("request", "instance"), ("request",), ("instance",)
+REQUEST, INSTANCE = ("request",), ("instance",)
 LAMBDA_MAX = 4 << 20  # of a body, whose base64 must fit AWS' 6 MB
 
 TABLE = [
@@ -50,12 +44,12 @@ TABLE = [
     Kind("node-fetch", {"handler": "node_fetch.default"}, needs=("node",)),
     Kind("node-server", {"handler": "node_server.default"}, errors=False, needs=("node",)),
     Kind("ruby-rack", {"handler": "config.ru"}, needs=("ruby",)),
-    Kind("php", {"handler": "script.php"}, whole_max=8 << 20, needs=("php",), counts=False, plain=False),
+    Kind("php", {"handler": "script.php"}, whole_max=8 << 20, needs=("php",), counts=False),
     Kind("web", {"command": ["python3", "py_http_server.py"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
          errors=False, stack="", sleeper="waiting for the program's answer", logs=False,
          needs=("python3",)),
     Kind("bootstrap", {"command": ["./bootstrap.py"], "runtime": "provided"}, streams=False, whole_max=LAMBDA_MAX,
-         sleeper="bootstrap.py", plain=False),
+         sleeper="bootstrap.py"),
     Kind("web-node", {"command": ["node", "node_server.js"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
          errors=False, sleeper="waiting for the program's answer", logs=False, hangs=True, needs=("node",)),
     Kind("cgi", {"handler": "cgi.py", "runtime": "exec"}, REQUEST, errors=False, stack="", sleeper="cgi.py"),

@@ -2,6 +2,7 @@
 else's for their WebSockets."""
 import hashlib
 import os
+import shutil
 import sys
 import urllib.error
 import urllib.request
@@ -190,12 +191,13 @@ def daemon(web_packages):
     if os.environ.get("MAYFLY_TEST_PYTHON"):
         pytest.skip("the daemon chooses its own interpreter")
     project = {"app.py": FASTAPI, "mayfly.json": {"functions": {
-        name: {"handler": "app.app", "env": {"PYTHONPATH": str(web_packages)}, "timeout": 20,
-               "reads": [str(web_packages)], **more}
+        name: {"handler": "app.app", "env": {"PYTHONPATH": "packages"}, "timeout": 20, **more}
         for name, more in {"app": {"routes": ["/*"]},
                            "short": {"routes": ["/ws/short"], "timeout": 2},
                            "kept": {"routes": ["/ws/kept", "/kept/*"], "isolation": "instance"}}.items()}}}
-    with web.running(project, command="dev") as daemon:
+    # In the project, since a function sees nothing of the machine's /tmp, where the cache may be.
+    with web.running(project, command="dev",
+                     prepare=lambda folder: shutil.copytree(web_packages, folder / "packages")) as daemon:
         yield daemon
 
 
