@@ -24,20 +24,6 @@ void cgi_parser_init(struct cgi_parser *p)
     *p = (struct cgi_parser){.line_start = 0};
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && is_blank(s.base[0]))
-        s = slice(s.base + 1, s.len - 1);
-    while (s.len > 0 && is_blank(s.base[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 /* "404" or "404 Not Found". Returns 0 if it is neither or out of range. */
 static unsigned read_status(struct slice s)
 {
@@ -73,7 +59,7 @@ static enum line_kind judge(struct slice line, struct http_header *ret_header)
     if (!colon)
         return LINE_OTHER;
     ret_header->name = slice(line.base, (size_t)(colon - line.base));
-    ret_header->value = trim(slice(colon + 1, line.len - ret_header->name.len - 1));
+    ret_header->value = slice_trim(slice(colon + 1, line.len - ret_header->name.len - 1));
     return http_is_token(ret_header->name) && http_is_value(ret_header->value) ? LINE_HEADER
                                                                                : LINE_OTHER;
 }

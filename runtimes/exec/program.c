@@ -53,7 +53,7 @@ static int no_interpreter(const char *path, const char *interpreter, struct erro
                      interpreter, package);
 }
 
-static bool is_in_path(const char *name)
+char *program_search(const char *name)
 {
     const char *dirs = getenv("PATH");
     char file[PATH_MAX];
@@ -64,11 +64,18 @@ static bool is_in_path(const char *name)
         size_t len = strcspn(dirs, ":");
 
         (void)snprintf(file, sizeof(file), "%.*s/%s", (int)len, dirs, name);
-        if (access(file, X_OK) == 0)
-            return true;
+        if (len > 0 && access(file, X_OK) == 0)
+            return strdup(file);
         dirs += len + (dirs[len] == ':');
     }
-    return false;
+    return NULL;
+}
+
+static bool is_in_path(const char *name)
+{
+    _cleanup_free_ char *path = program_search(name);
+
+    return path != NULL;
 }
 
 /* Takes the next word off *rest; it ends in a NUL. Returns NULL at the end. */

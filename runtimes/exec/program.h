@@ -13,3 +13,6 @@ int program_check(const char *path, struct error *err);
 /* Starts it, in a process group of its own, with `in` and `out` as stdin and stdout, this process's
  * stderr, and no other descriptor. Returns 0 or -errno. */
 int program_start(const char *path, char *const *environment, int in, int out, struct pidref *ret);
+
+/* An executable of that name in PATH, as a shell would look for it. A new string, or NULL. */
+char *program_search(const char *name);

@@ -162,20 +162,8 @@ static int feed(struct relay *r)
 
 /* ---- stdout to answer ---- */
 
-static int refuse(struct relay *r, const char *type, const char *format, ...) _printf_(3, 4);
-
 /* Answers with an unhandled error, or breaks the answer off. */
-static int refuse(struct relay *r, const char *type, const char *format, ...)
-{
-    char message[1024];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(message, sizeof(message), format, args);
-    va_end(args);
-    r->refused = true;
-    return worker_fail_text(r->worker, type, message, "");
-}
+#define refuse(r, type, ...) ((r)->refused = true, worker_failf((r)->worker, (type), __VA_ARGS__))
 
 static int too_much(struct relay *r)
 {

@@ -70,31 +70,6 @@ static struct slice header_or(const struct http_head *head, const char *name,
 
 /* ---- headers ---- */
 
-/* Cuts s at the first `c`: returns what is before it, s becomes what is behind it. */
-static struct slice cut(struct slice *s, char c)
-{
-    const char *found = s->len > 0 ? memchr(s->base, c, s->len) : NULL;
-    struct slice first = *s;
-
-    if (!found) {
-        *s = SLICE_NULL;
-        return first;
-    }
-    first.len = (size_t)(found - s->base);
-    s->base = found + 1;
-    s->len -= first.len + 1;
-    return first;
-}
-
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && (*s.base == ' ' || *s.base == '\t'))
-        s = slice(s.base + 1, s.len - 1);
-    while (s.len > 0 && (s.base[s.len - 1] == ' ' || s.base[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 static bool is_cookie(struct slice name)
 {
     return slice_eq_nocase(name, SLICE_LIT("cookie"));
@@ -161,7 +136,7 @@ static void put_cookies(struct writing *e, const struct http_head *head)
     for (uint32_t i = 0; i < head->n_headers; i++) {
         value = head->headers[i].value;
         while (is_cookie(head->headers[i].name) && value.len > 0) {
-            struct slice one = trim(cut(&value, ';'));
+            struct slice one = slice_trim(slice_cut(&value, ';'));
 
             if (one.len > 0)
                 put_latin1(e, one);
@@ -217,7 +192,7 @@ static void put_query(struct writing *e, struct slice query)
     pairs = calloc(max, sizeof(*pairs));
     note(e, pairs ? 0 : -ENOMEM);
     while (pairs && query.len > 0) {
-        struct slice value = cut(&query, '&'), name = cut(&value, '=');
+        struct slice value = slice_cut(&query, '&'), name = slice_cut(&value, '=');
 
         if (name.len == 0 && value.len == 0)
             continue;
@@ -250,7 +225,7 @@ static bool ends_in(struct slice s, const char *end)
 
 static bool is_text(struct slice content_type)
 {
-    struct slice kind = trim(cut(&content_type, ';'));
+    struct slice kind = slice_trim(slice_cut(&content_type, ';'));
 
     return kind.len == 0 ||
            (kind.len >= 5 && slice_eq_nocase(slice(kind.base, 5), SLICE_LIT("text/"))) ||

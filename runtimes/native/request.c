@@ -65,16 +65,6 @@ const char *mayfly_query(mayfly_request *q)
 
 /* ---- parameters ---- */
 
-/* Takes what stands before the next `separator` off *rest. */
-static struct slice cut(struct slice *rest, char separator)
-{
-    const char *end = rest->len > 0 ? memchr(rest->base, separator, rest->len) : NULL;
-    struct slice first = slice(rest->base, end ? (size_t)(end - rest->base) : rest->len);
-
-    *rest = end ? slice(end + 1, rest->len - first.len - 1) : SLICE_NULL;
-    return first;
-}
-
 static void read_params(struct mayfly_request *q)
 {
     struct slice rest = q->head->query;
@@ -85,11 +75,11 @@ static void read_params(struct mayfly_request *q)
         n += rest.base[i] == '&';
     q->params = rest.len > 0 ? arena_alloc(q->arena, n, sizeof(*q->params)) : NULL;
     while (rest.len > 0) {
-        struct slice value = cut(&rest, '&'), name;
+        struct slice value = slice_cut(&rest, '&'), name;
 
         if (value.len == 0)
             continue; /* "a=1&&b=2" has two */
-        name = cut(&value, '=');
+        name = slice_cut(&value, '=');
         q->params[q->n_params++] = (struct native_param){
             .name = decoded(q, name, true),
             .value = decoded(q, value, true),

@@ -27,25 +27,6 @@ static int serve(void *ctx, struct worker *w)
 
 /* ---- the program ---- */
 
-/* In PATH, as a shell would. A new string, or NULL. */
-static char *find_in_path(const char *name)
-{
-    const char *dirs = getenv("PATH");
-    char file[PATH_MAX];
-
-    if (!dirs)
-        dirs = "/usr/local/bin:/usr/bin:/bin";
-    while (*dirs) {
-        size_t len = strcspn(dirs, ":");
-
-        (void)snprintf(file, sizeof(file), "%.*s/%s", (int)len, dirs, name);
-        if (len > 0 && access(file, X_OK) == 0)
-            return strdup(file);
-        dirs += len + (dirs[len] == ':');
-    }
-    return NULL;
-}
-
 /* What is executed for a word. As a path below the project's folder, which is the working
  * directory, if it is there: that is how its author knows it. */
 static char *find_program(struct zygote *z, const char *word)
@@ -58,7 +39,7 @@ static char *find_program(struct zygote *z, const char *word)
         if (asprintf(&path, ".%s", word + len) < 0)
             path = NULL;
     } else {
-        path = strchr(word, '/') ? strdup(word) : find_in_path(word);
+        path = strchr(word, '/') ? strdup(word) : program_search(word);
     }
     if (!path) {
         (void)snprintf(message, sizeof(message),

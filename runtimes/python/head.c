@@ -81,37 +81,10 @@ out:
     return r;
 }
 
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && (*s.base == ' ' || *s.base == '\t')) {
-        s.base++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.base[s.len - 1] == ' ' || s.base[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
-/* Cuts s at the first `c`: returns what is before it, s becomes what is behind it. */
-static struct slice cut(struct slice *s, char c)
-{
-    const char *found = s->len > 0 ? memchr(s->base, c, s->len) : NULL;
-    struct slice first = *s;
-
-    if (!found) {
-        *s = SLICE_NULL;
-        return first;
-    }
-    first.len = (size_t)(found - s->base);
-    s->base = found + 1;
-    s->len -= first.len + 1;
-    return first;
-}
-
 static int add_cookies(PyObject *list, struct slice value)
 {
     while (value.len > 0) {
-        struct slice one = trim(cut(&value, ';'));
+        struct slice one = slice_trim(slice_cut(&value, ';'));
         PyObject *text;
         int r;
 
@@ -246,8 +219,8 @@ PyObject *head_query(const struct http_head *head)
     struct slice rest = head->query;
 
     while (dict && rest.len > 0) {
-        struct slice value = cut(&rest, '&');
-        struct slice name = cut(&value, '=');
+        struct slice value = slice_cut(&rest, '&');
+        struct slice name = slice_cut(&value, '=');
 
         if (name.len == 0 && value.len == 0)
             continue;

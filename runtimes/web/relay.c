@@ -62,20 +62,8 @@ void relay_init(int lease_fd)
     the_relay.in = BUF_INIT(IN_MAX);
 }
 
-static int refuse(struct relay *r, const char *type, const char *format, ...) _printf_(3, 4);
-
 /* Answers with an unhandled error, or breaks the answer off. */
-static int refuse(struct relay *r, const char *type, const char *format, ...)
-{
-    char message[1024];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(message, sizeof(message), format, args);
-    va_end(args);
-    r->over = true;
-    return worker_fail_text(r->worker, type, message, "");
-}
+#define refuse(r, type, ...) ((r)->over = true, worker_failf((r)->worker, (type), __VA_ARGS__))
 
 /* ---- the connection ---- */
 

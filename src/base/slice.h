@@ -41,5 +41,12 @@ static inline bool slice_starts(struct slice s, struct slice prefix)
     return s.len >= prefix.len && slice_eq(slice(s.base, prefix.len), prefix);
 }
 
+/* Cuts s at the first `c`: returns what is before it, s becomes what is behind it. Without one all
+ * of s is returned, and s becomes empty. */
+struct slice slice_cut(struct slice *s, char c);
+
+/* Without the blanks and tabs at both ends. */
+struct slice slice_trim(struct slice s);
+
 /* Returns a heap copy that ends in NUL, or NULL without memory. */
 char *slice_dup(struct slice s);

@@ -15,21 +15,10 @@ static const struct {
     {"pids", CGROUP_PIDS},
 };
 
-/* What lies before the separator; *rest goes behind it. */
-static struct slice cut(struct slice *rest, char separator)
-{
-    const char *end = rest->len > 0 ? memchr(rest->base, separator, rest->len) : NULL;
-    size_t len = end ? (size_t)(end - rest->base) : rest->len;
-    struct slice s = slice(rest->base, len);
-
-    *rest = end ? slice(end + 1, rest->len - len - 1) : SLICE_NULL;
-    return s;
-}
-
 static bool list_has(struct slice list, const char *word)
 {
     while (list.len > 0) {
-        if (slice_eq(cut(&list, ','), slice_str(word)))
+        if (slice_eq(slice_cut(&list, ','), slice_str(word)))
             return true;
     }
     return false;
@@ -41,7 +30,8 @@ static bool own_path(const char *self, const char *controller, struct slice *ret
     struct slice rest = slice_str(self);
 
     while (rest.len > 0) {
-        struct slice line = cut(&rest, '\n'), id = cut(&line, ':'), names = cut(&line, ':');
+        struct slice line = slice_cut(&rest, '\n'), id = slice_cut(&line, ':'),
+                     names = slice_cut(&line, ':');
 
         if (controller ? list_has(names, controller)
                        : names.len == 0 && slice_eq(id, SLICE_LIT("0"))) {
@@ -110,17 +100,17 @@ void cgroup_mounts_parse(const char *mountinfo, const char *self, struct cgroup_
 
     ret->n = 0;
     while (rest.len > 0) {
-        struct slice line = cut(&rest, '\n'), root, point, type, word;
+        struct slice line = slice_cut(&rest, '\n'), root, point, type, word;
 
         for (int i = 0; i < 3; i++)
-            (void)cut(&line, ' ');
-        root = cut(&line, ' ');
-        point = cut(&line, ' ');
+            (void)slice_cut(&line, ' ');
+        root = slice_cut(&line, ' ');
+        point = slice_cut(&line, ' ');
         do
-            word = cut(&line, ' ');
+            word = slice_cut(&line, ' ');
         while (line.len > 0 && !slice_eq(word, SLICE_LIT("-")));
-        type = cut(&line, ' ');
-        (void)cut(&line, ' ');
+        type = slice_cut(&line, ' ');
+        (void)slice_cut(&line, ' ');
         if (slice_eq(type, SLICE_LIT("cgroup2")))
             add_mount(ret, self, point, root, true, SLICE_NULL);
         else if (slice_eq(type, SLICE_LIT("cgroup")))

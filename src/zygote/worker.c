@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -495,6 +497,17 @@ int worker_fail_text(struct worker *w, const char *type, const char *message, co
         r = worker_fail(w, buf_slice(&b));
     buf_deinit(&b);
     return r;
+}
+
+int worker_failf(struct worker *w, const char *type, const char *format, ...)
+{
+    char message[1024];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    return worker_fail_text(w, type, message, "");
 }
 
 /* ---- life ---- */

