@@ -360,13 +360,24 @@ def from_pyproject(directory, project):
     return dependencies
 
 
+def is_default_index(source):
+    """Whether a source of pipenv's is the index that pip asks unless it is told another. Without pip its name
+    is all there is to go by."""
+    try:
+        from pip._internal.models.index import PyPI
+    except ImportError:
+        return at(source, "name") == "pypi"
+    return source["url"].rstrip("/") == PyPI.simple_url.rstrip("/")
+
+
 def from_pipfile(lock, directory):
     dependencies = Dependencies(directory, "Pipfile.lock")
     sources = at(lock, "_meta", "sources")
-    urls = [at(source, "url") for source in sources] if isinstance(sources, list) else []
-    urls = [url for url in urls if isinstance(url, str) and re.fullmatch(r"https?://\S+", url)]
-    for i, url in enumerate(urls):
-        if url.rstrip("/") != "https://pypi.org/simple":
+    sources = [source for source in sources if re.fullmatch(r"https?://\S+", str(at(source, "url")))
+               ] if isinstance(sources, list) else []
+    for i, source in enumerate(sources):
+        url = source["url"]
+        if not is_default_index(source):
             dependencies.add(dependencies.requirements, ("--extra-index-url " if i else "--index-url ") + url)
     default = at(lock, "default")
     for name, entry in sorted(default.items()) if isinstance(default, dict) else []:

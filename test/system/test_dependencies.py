@@ -25,6 +25,12 @@ from lib.process import wait_until
 sys.path.insert(0, str(ROOT / "runtimes/python"))
 import deps  # noqa: E402  (the part that reads a project's files)
 
+try:
+    from pip._internal.models.index import PyPI
+    DEFAULT_INDEX = PyPI.simple_url
+except ImportError:
+    DEFAULT_INDEX = "https://index.example/simple"
+
 needs_npm = pytest.mark.skipif(not shutil.which("npm") or not shutil.which("node"), reason="there is no npm here")
 needs_pip = pytest.mark.skipif(subprocess.run(["python3", "-c", "import venv, ensurepip"], check=False,
                                               capture_output=True).returncode != 0,
@@ -331,7 +337,7 @@ def test_ranges_of_versions(specifier, yes, no):
 @pytest.mark.core
 def test_lock_files_become_lines(tmp_path):
     (tmp_path / "Pipfile.lock").write_text(json.dumps({
-        "_meta": {"sources": [{"url": "https://pypi.org/simple"}], "requires": {"python_version": "3.11"}},
+        "_meta": {"sources": [{"name": "pypi", "url": DEFAULT_INDEX}], "requires": {"python_version": "3.11"}},
         "default": {"six": {"version": "==1.16.0", "hashes": ["sha256:bb", "sha256:aa"], "markers": "python_version > '3'"},
                     "httpx": {"version": "==0.27.0", "extras": ["http2"]}},
         "develop": {"pytest": {"version": "==8.0.0"}}}))
@@ -339,10 +345,13 @@ def test_lock_files_become_lines(tmp_path):
     assert found.requirements == ["httpx[http2]==0.27.0",
                                   "six==1.16.0 ; python_version > '3' --hash=sha256:aa --hash=sha256:bb"]
     assert requires == [("==3.11.*", "Pipfile.lock")]
+    mirror = {"name": "pypi", "url": "https://mirror.example/simple"}
+    assert deps.is_default_index({"name": "pypi", "url": DEFAULT_INDEX + "/"})
+    assert deps.is_default_index(mirror) == (DEFAULT_INDEX == "https://index.example/simple")
     if sys.version_info >= (3, 11):
         (tmp_path / "pyproject.toml").write_text('[project]\nrequires-python = ">=3.9"\ndependencies = ["six>1"]\n')
         (tmp_path / "uv.lock").write_text('[[package]]\nname = "six"\nversion = "1.16.0"\n'
-                                          'source = {registry = "https://pypi.org/simple"}\n'
+                                          'source = {registry = "https://index.example/simple"}\n'
                                           '[[package]]\nname = "own"\nversion = "1"\nsource = {editable = "."}\n')
         found, requires = deps.find_dependencies(str(tmp_path))
         assert (found.file, found.requirements, found.constraints) == ("pyproject.toml", ["six>1"], ["six==1.16.0"])
