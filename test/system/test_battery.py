@@ -37,8 +37,8 @@ NEIGHBOUR = """
 """
 PROJECT = {
     "mayfly.json": {"functions": {
-        "battery": {"handler": "battery/battery.handler", "runtime": "native", "timeout": 120,
-                    "routes": ["/battery"]},
+        "battery": {"handler": "battery/battery.handler", "runtime": "native", "timeout": 120, "init_timeout": 120,
+                    "queue_timeout": 120, "routes": ["/battery"]},
         "neighbour": {"handler": "neighbour/neighbour.handler", "runtime": "native", "routes": ["/neighbour"],
                       "env": {"SECRET": "a-secret-of-its-own"}}}},
     "neighbour/neighbour.c": NEIGHBOUR,

@@ -67,8 +67,11 @@ class Daemon:
                     **(env or {})}
         self.env.pop("MAYFLY_STATE", None)
         arguments = [str(a) for a in arguments]
-        if command == "serve":
+        if "--state" in arguments:
+            self.state = pathlib.Path(arguments[arguments.index("--state") + 1])
+        elif command == "serve":
             arguments += ["--state", str(self.state)]
+        if command == "serve":
             if allow_degraded is None:  # who asks for less means it
                 allow_degraded = bool(self.env.get("MAYFLY_SANDBOX") or self.env.get("MAYFLY_CGROUPS"))
             if allow_degraded:
