@@ -48,8 +48,35 @@ static void on_logs(struct control *c, const struct wire_logs *m)
         c->printer.kind->lost(&c->printer, "log lines", m->lost);
 }
 
+/* What is printed is kept, as far as we are concerned. A gateway that is gone does not hear of it,
+ * but what it has said before is still here to be read. */
+static void send_taken(struct control *c, uint64_t batch)
+{
+    struct wire_message m = {.type = WIRE_TAKEN, .taken = {.batch = batch}};
+
+    (void)wire_send(&c->gateway, &m);
+}
+
+static void on_gateway_message(struct control *c, struct wire_message *m)
+{
+    switch (m->type) {
+    case WIRE_RECORDS:
+        on_records(c, &m->records);
+        send_taken(c, m->records.batch);
+        break;
+    case WIRE_LOGS:
+        on_logs(c, &m->logs);
+        send_taken(c, m->logs.batch);
+        break;
+    default: /* the table lets nothing else through */
+        break;
+    }
+}
+
 static void gateway_drain(struct control *c)
 {
+    if (wire_is_open(&c->gateway))
+        (void)wire_flush(&c->gateway); /* gone: what it has said is still to be read */
     for (int i = 0; i < MESSAGES_MAX && wire_is_open(&c->gateway); i++) {
         struct wire_message m;
         int r = wire_recv(&c->gateway, &m);
@@ -62,10 +89,7 @@ static void gateway_drain(struct control *c)
             wire_deinit(&c->gateway);
             return;
         }
-        if (m.type == WIRE_RECORDS)
-            on_records(c, &m.records);
-        else if (m.type == WIRE_LOGS)
-            on_logs(c, &m.logs);
+        on_gateway_message(c, &m);
         wire_message_deinit(&m);
     }
 }

@@ -99,12 +99,13 @@ static int serve_once(struct control *c, int signal_fd)
     enum { SUPERVISOR, SIGNALS, WATCH, SECRETS, GATEWAY, OUTPUT, N };
     uint64_t tick_ns = printer_tick(&c->printer, clock_now_ns());
     bool queued = wire_has_queued(&c->supervisor), pending = output_is_pending(&c->output);
+    bool to_gateway = wire_is_open(&c->gateway) && wire_has_queued(&c->gateway);
     struct pollfd fds[N] = {
         [SUPERVISOR] = {.fd = c->supervisor.fd, .events = queued ? POLLIN | POLLOUT : POLLIN},
         [SIGNALS] = {.fd = signal_fd, .events = POLLIN},
         [WATCH] = {.fd = c->watch.fd, .events = POLLIN},
         [SECRETS] = {.fd = c->secrets_watch.fd, .events = POLLIN},
-        [GATEWAY] = {.fd = c->gateway.fd, .events = POLLIN},
+        [GATEWAY] = {.fd = c->gateway.fd, .events = to_gateway ? POLLIN | POLLOUT : POLLIN},
         [OUTPUT] = {.fd = pending ? c->output.fd : -1, .events = POLLOUT},
     };
     int r;

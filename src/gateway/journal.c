@@ -7,7 +7,9 @@
 
 #include "model/record-json.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define HELD_BYTES_MAX  (1024 * 1024)
 #define BATCH_BYTES_MAX 65536 /* fits a message */
@@ -39,15 +41,33 @@ static bool send_batch(struct gateway *g, enum wire_type type, struct buf *b, ui
         return true;
     if (!wire_is_open(&g->control) || wire_has_queued(&g->control))
         return false;
+    g->journal.batch++;
     if (type == WIRE_RECORDS)
-        m.records = (struct wire_records){.n = *n, .lost = *lost, .bytes = buf_slice(b)};
+        m.records = (struct wire_records){.boot = g->journal.boot,
+                                          .batch = g->journal.batch,
+                                          .n = *n,
+                                          .lost = *lost,
+                                          .bytes = buf_slice(b)};
     else
-        m.logs = (struct wire_logs){.n = *n, .lost = *lost, .bytes = buf_slice(b)};
+        m.logs = (struct wire_logs){.boot = g->journal.boot,
+                                    .batch = g->journal.batch,
+                                    .n = *n,
+                                    .lost = *lost,
+                                    .bytes = buf_slice(b)};
     links_send_control(g, &m);
     buf_clear(b);
     *n = 0;
     *lost = 0;
     return true;
+}
+
+int journal_open(struct gateway *g)
+{
+    struct journal *j = &g->journal;
+
+    buf_init(&j->records, HELD_BYTES_MAX);
+    buf_init(&j->logs, HELD_BYTES_MAX);
+    return getrandom(&j->boot, sizeof(j->boot), 0) == sizeof(j->boot) ? 0 : -EIO;
 }
 
 void journal_flush(struct gateway *g)

@@ -5,6 +5,7 @@
 
 #include "gateway/gateway.h"
 
+int journal_open(struct gateway *g); /* 0 or -errno */
 void journal_record(struct gateway *g, const struct record *r);
 void journal_log(struct gateway *g, const struct log_line *l);
 void journal_flush(struct gateway *g);

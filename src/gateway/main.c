@@ -200,8 +200,8 @@ static int start(struct gateway *g)
     loop_task_init(&g->drain_check, on_drain_check);
     cpu_meter_open(&g->cpu);
     slots_init(&g->workers, WORKERS_MAX_MAX * 2);
-    buf_init(&g->journal.records, 1024 * 1024);
-    buf_init(&g->journal.logs, 1024 * 1024);
+    if (r == 0)
+        r = journal_open(g);
     if (r == 0)
         r = start_watchdog(g);
     if (r == 0)

@@ -33,9 +33,23 @@ MSG(GATEWAY_LINK, gateway_link, SUPERVISOR, CONTROL, 1, NOTHING) /* fd: a channe
 MSG(STOPPING, stopping, SUPERVISOR, CONTROL, 0, NOTHING) /* write out what is left and exit */
 
 /* ---- gateway and control ---- */
+/* Batches of records and of log lines are numbered together, from 1, by each gateway: boot tells
+ * gateways apart. What is not TAKEN is sent again to the next control; who keeps (boot, batch) with
+ * the rows knows what he has. */
 MSG(RECORDS, records, GATEWAY, CONTROL, 0, /* n records, one behind the other (model/record.h) */
-    F(u32, n) F(u64, lost) F(str, bytes))
-MSG(LOGS, logs, GATEWAY, CONTROL, 0, F(u32, n) F(u64, lost) F(str, bytes)) /* n log lines */
+    F(u64, boot) F(u64, batch) F(u32, n) F(u64, lost) F(str, bytes))
+MSG(LOGS, logs, GATEWAY, CONTROL, 0, /* n log lines */
+    F(u64, boot) F(u64, batch) F(u32, n) F(u64, lost) F(str, bytes))
+MSG(TAKEN, taken, CONTROL, GATEWAY, 0, F(u64, batch))  /* all batches up to this one are kept */
+MSG(ADMIN_REQUEST, admin_request, GATEWAY, CONTROL, 1, /* fd: the client's connection */
+    F(u32, local)     /* 1: by the unix socket, whose peers are the daemon's own user */
+    F(str, principal) /* how it was admitted: "local", "token", "session", or empty: it was not */
+    F(str, bytes))    /* read so far, as it came: the whole head, and what followed */
+MSG(ADMISSION, admission, CONTROL, GATEWAY, 0, /* the tokens and sessions that hold now */
+    F(u32, n) F(str, hashes))                  /* n SHA-256 of 32 bytes each, at most 1024 */
+MSG(STATUS, status, CONTROL, GATEWAY, 0, F(u32, ready) F(str, json)) /* for /readyz: an object */
+MSG(WATCH, watch, CONTROL, GATEWAY, 0, F(u32, interval_ms))          /* 0: nobody looks any more */
+MSG(LIVE, live, GATEWAY, CONTROL, 0, F(str, json)) /* what runs now, each interval_ms */
 
 /* ---- supervisor and zygote ---- */
 MSG(SECRETS, secrets, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: sealed memfd, model/secret.h */
