@@ -73,7 +73,14 @@ static void on_gateway_message(struct control *c, struct wire_message *m)
     }
 }
 
-static void gateway_drain(struct control *c)
+static void gateway_close(struct control *c)
+{
+    loop_io_remove(&c->gateway_io);
+    wire_deinit(&c->gateway);
+}
+
+/* Returns whether there may be more. */
+static bool gateway_drain(struct control *c)
 {
     if (wire_is_open(&c->gateway))
         (void)wire_flush(&c->gateway); /* gone: what it has said is still to be read */
@@ -82,25 +89,40 @@ static void gateway_drain(struct control *c)
         int r = wire_recv(&c->gateway, &m);
 
         if (r == WIRE_E_AGAIN)
-            return;
+            return false;
         if (r != 0) {
             if (r != WIRE_E_CLOSED)
                 log_warning("gateway.dropped", "error=%s", strerrordesc_np(-r));
-            wire_deinit(&c->gateway);
-            return;
+            gateway_close(c);
+            return false;
         }
         on_gateway_message(c, &m);
         wire_message_deinit(&m);
     }
+    return wire_is_open(&c->gateway);
+}
+
+static void on_gateway(struct loop_io *io)
+{
+    struct control *c = container_of(io, struct control, gateway_io);
+
+    loop_io_drained(io, EPOLLIN | EPOLLOUT);
+    if (gateway_drain(c))
+        loop_io_again(io);
 }
 
 static void on_gateway_link(struct control *c, int fd_consume)
 {
     int r;
 
-    gateway_drain(c); /* what the last one has said before it ended */
-    wire_deinit(&c->gateway);
+    while (gateway_drain(c)) /* what the last one has said before it ended */
+        ;
+    gateway_close(c);
     r = wire_init_consume(&c->gateway, fd_consume, WIRE_CONTROL, WIRE_GATEWAY);
+    if (r == 0 && c->loop)
+        r = loop_io_add(c->loop, &c->gateway_io, c->gateway.fd, EPOLLIN | EPOLLOUT, on_gateway);
+    if (r < 0)
+        gateway_close(c);
     if (r < 0)
         log_error("gateway.link", "error=%s", strerrordesc_np(-r));
 }
@@ -130,13 +152,20 @@ static int supervisor_drain(struct control *c)
     }
 }
 
-int channels_serve(struct control *c)
+int channels_serve_supervisor(struct control *c)
 {
     int r = supervisor_drain(c);
 
-    gateway_drain(c);
     if (r == 0 && wire_has_queued(&c->supervisor) && wire_flush(&c->supervisor) < 0)
         r = -ECANCELED;
+    return r;
+}
+
+int channels_serve(struct control *c)
+{
+    int r = channels_serve_supervisor(c);
+
+    (void)gateway_drain(c);
     (void)printer_tick(&c->printer, clock_now_ns());
     output_flush(&c->output);
     return r;

@@ -1,18 +1,22 @@
 #pragma once
 
-/* The control process at work: what it holds, and the parts that main.c's loop calls. */
+/* The control process at work: what it holds, and the parts that serve.c's loop calls. */
 
 #include "control/printer.h"
 #include "control/project.h"
 #include "control/redactor.h"
 #include "control/watch.h"
+#include "loop/loop.h"
 #include "wire/wire.h"
 
 struct control {
     struct project_options options;
     struct project *project;
+    struct loop *loop; /* NULL in tests that hold the other ends themselves */
     struct wire supervisor;
     struct wire gateway;
+    struct loop_io supervisor_io, gateway_io, watch_io, secrets_watch_io, output_io;
+    struct loop_timer tick; /* when something of the below is due */
     struct output output;
     struct printer printer;
     struct watch watch;
@@ -28,9 +32,14 @@ struct control {
     bool color;
 };
 
+/* Serves the project of `options` until the supervisor says that it is over. Returns 0, or -errno
+ * if it could not begin. */
+int control_run(const struct project_options *options, bool color);
+
 /* Takes what has come on the channels, and sends what waits. Returns 0, or -ECANCELED when it is
  * time to end. */
 int channels_serve(struct control *c);
+int channels_serve_supervisor(struct control *c); /* that one alone */
 
 /* Reads the project and publishes it, or tells why not. */
 void publish(struct control *c);
