@@ -128,6 +128,8 @@ static int add_from_headers(struct buf *b, const struct http_head *head)
     } rows[] = {
         {"CONTENT_TYPE", "Content-Type", NULL},
         {"REMOTE_ADDR", "Mayfly-Client-Ip", "127.0.0.1"},
+        {"TRACEPARENT", "traceparent", NULL}, /* where tools for tracing look in a program */
+        {"TRACESTATE", "tracestate", NULL},
     };
     int r = 0;
 

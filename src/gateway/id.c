@@ -57,16 +57,30 @@ void request_id_make(uint64_t wall_us, char dst[static REQUEST_ID_LEN + 1])
     *dst = '\0';
 }
 
-void trace_parent_make(char dst[static TRACE_PARENT_LEN + 1])
+/* More than one traceparent is none: nobody knows which of them is meant. */
+static bool is_continued(const struct http_head *head, struct trace *ret)
 {
-    uint8_t ids[24];
+    struct slice value = SLICE_NULL;
+    unsigned n = 0;
 
-    random_bytes(ids, sizeof(ids));
-    ids[0] |= 1; /* all zero is not allowed */
-    ids[16] |= 1;
-    memcpy(dst, "00-", 3);
-    dst = write_hex(dst + 3, ids, 16);
-    *dst++ = '-';
-    dst = write_hex(dst, ids + 16, 8);
-    memcpy(dst, "-01", 4);
+    for (uint32_t i = 0; i < head->n_headers; i++) {
+        if (slice_eq_nocase(head->headers[i].name, SLICE_LIT("traceparent"))) {
+            value = head->headers[i].value;
+            n++;
+        }
+    }
+    return n == 1 && trace_parse(value, ret) == 0;
+}
+
+void request_trace_make(const struct http_head *head, struct trace *ret)
+{
+    uint8_t ids[(TRACE_ID_LEN + TRACE_SPAN_LEN) / 2];
+
+    if (is_continued(head, ret)) {
+        random_bytes(ids, TRACE_SPAN_LEN / 2);
+    } else {
+        random_bytes(ids, sizeof(ids));
+        trace_begin(ret, ids + TRACE_SPAN_LEN / 2);
+    }
+    trace_set_span(ret, ids);
 }

@@ -122,6 +122,9 @@ static void write_record(struct invocation *inv)
         .version = slice_str(inv->pool->function->version),
         .method = slice_str(inv->method),
         .path = cut(inv->path),
+        .trace_id = slice_str(inv->trace.trace_id),
+        .span_id = slice_str(inv->trace.span_id),
+        .parent_span_id = slice_str(inv->trace.parent_span_id),
         .error = cut(inv->error),
         .stack = buf_len(&inv->error_json) > 0 ? buf_slice(&inv->error_json)
                  : inv->worker                 ? buf_slice(&inv->worker->stack)
@@ -139,6 +142,7 @@ static void write_record(struct invocation *inv)
         .system_us = u->system_us,
         .memory_peak_bytes = u->memory_peak_bytes,
         .memory_own_bytes = u->minor_faults * 4096,
+        .memory_limit_bytes = inv->pool->function->limits.memory_bytes,
         .minor_faults = u->minor_faults,
         .major_faults = u->major_faults,
         .voluntary_switches = u->voluntary_switches,
@@ -378,6 +382,7 @@ struct invocation *invocation_new(struct gateway *g, struct client *c, struct po
     inv->arrived_ns = loop_now(g->loop);
     inv->arrived_wall_us = clock_wall_us();
     request_id_make(inv->arrived_wall_us, inv->id);
+    request_trace_make(head, &inv->trace);
     (void)snprintf(inv->method, sizeof(inv->method), "%.*s", SLICE_ARG(head->method));
     inv->path = slice_dup(slice(head->path.base, MIN(head->path.len, 1024)));
     inv->body_chunked = head->framing == HTTP_BODY_CHUNKED;

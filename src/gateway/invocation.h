@@ -4,6 +4,8 @@
 
 #include "gateway/gateway.h"
 
+#include "model/trace.h"
+
 /* States:
  *
  *   QUEUED --worker--> RUNNING --head--> ANSWERING --end--> ENDING --worker gone--> DONE
@@ -34,6 +36,7 @@ struct invocation {
     enum invocation_state state;
     enum trigger trigger;
     char id[REQUEST_ID_LEN + 1];
+    struct trace trace;
     char method[32];
     char *path;
     struct buf head;  /* canonical request, without its end */
@@ -103,5 +106,6 @@ void invocation_on_worker_lost(struct invocation *inv, const char *why);
 void invocation_on_worker_ended(struct invocation *inv);
 
 void request_id_make(uint64_t wall_us, char dst[static REQUEST_ID_LEN + 1]);
-#define TRACE_PARENT_LEN 55
-void trace_parent_make(char dst[static TRACE_PARENT_LEN + 1]); /* W3C traceparent of a new trace */
+
+/* Goes on with the trace that the request names, if it names one as it should; else a new one. */
+void request_trace_make(const struct http_head *head, struct trace *ret);

@@ -73,24 +73,32 @@ static bool is_ours(const struct http_head *head, struct slice name)
            slice_eq_nocase(slice(name.base, MIN(name.len, 7)), SLICE_LIT("mayfly-"));
 }
 
-static int write_client_headers(struct buf *b, const struct client *c, const struct http_head *head)
+/* The caller's word of the trace gives way to ours; what vendors say of it is passed on, if it is
+ * of this trace. */
+static bool is_of_trace(const struct trace *trace, struct slice name)
 {
-    struct slice protocol, ignored;
-    char trace[TRACE_PARENT_LEN + 1];
+    return slice_eq_nocase(name, SLICE_LIT("traceparent")) ||
+           (trace->parent_span_id[0] == '\0' && slice_eq_nocase(name, SLICE_LIT("tracestate")));
+}
+
+static int write_client_headers(struct buf *b, const struct client *c, const struct http_head *head,
+                                const struct trace *trace)
+{
+    struct slice protocol;
+    char parent[TRACE_PARENT_LEN + 1];
     int r;
 
     r = http_write_header(b, SLICE_LIT("Host"),
                           head->host.len > 0 ? head->host : SLICE_LIT("localhost"));
     for (uint32_t i = 0; r == 0 && i < head->n_headers; i++) {
-        if (!is_ours(head, head->headers[i].name))
+        if (!is_ours(head, head->headers[i].name) && !is_of_trace(trace, head->headers[i].name))
             r = http_write_header(b, head->headers[i].name, head->headers[i].value);
     }
     if (r == 0 && head->upgrade && http_head_find(head, "upgrade", &protocol))
         r = buf_printf(b, "Connection: Upgrade\r\nUpgrade: %.*s\r\n", SLICE_ARG(protocol));
-    if (r == 0 && !http_head_find(head, "traceparent", &ignored)) {
-        trace_parent_make(trace);
-        r = http_write_header_str(b, "traceparent", trace);
-    }
+    trace_write_parent(trace, parent);
+    if (r == 0)
+        r = http_write_header_str(b, "traceparent", parent);
     return r == 0 ? http_write_header_str(b, "Mayfly-Client-Ip", c->ip) : r;
 }
 
@@ -110,7 +118,7 @@ int request_write_head(struct buf *b, const struct client *c, const struct http_
     int r = write_request_line(b, head, match, plan);
 
     if (r == 0)
-        r = write_client_headers(b, c, head);
+        r = write_client_headers(b, c, head, &inv->trace);
     if (r == 0)
         r = write_framing(b, head);
     if (r == 0)

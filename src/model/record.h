@@ -45,6 +45,9 @@ const char *trigger_name(enum trigger trigger);
     STR(version, 64, "its version")                                                                \
     STR(method, 32, "HTTP method")                                                                 \
     STR(path, RECORD_PATH_MAX, "path as sent, without the query")                                  \
+    STR(trace_id, 32, "W3C trace that it belongs to")                                              \
+    STR(span_id, 16, "its own span in that")                                                       \
+    STR(parent_span_id, 16, "the caller's span; empty if the trace begins here")                   \
     STR(error, RECORD_ERROR_MAX, "why it failed, for people; empty if it did not")                 \
     STR(stack, RECORD_STACK_MAX, "where it was stuck or crashed, if it could tell")                \
     U64(start_us, "wall clock at arrival, microseconds since 1970")                                \
@@ -62,6 +65,7 @@ const char *trigger_name(enum trigger trigger);
     U64(system_us, "CPU time in the kernel")                                                       \
     U64(memory_peak_bytes, "peak resident memory")                                                 \
     U64(memory_own_bytes, "pages that the worker had for itself, from its page faults")            \
+    U64(memory_limit_bytes, "the function's `memory`")                                             \
     U64(minor_faults, "page faults without I/O")                                                   \
     U64(major_faults, "page faults with I/O")                                                      \
     U64(voluntary_switches, "context switches by waiting")                                         \

@@ -101,6 +101,9 @@ static void test_headers(void **state)
         {GET("Mayfly-Request-Id: 7\r\n"), "MAYFLY_REQUEST_ID", "7"},
         {GET("Mayfly-Request-Id: 7\r\n"), "HTTP_MAYFLY_REQUEST_ID", NULL},
         {GET("traceparent: 00-1\r\n"), "HTTP_TRACEPARENT", "00-1"},
+        {GET("traceparent: 00-1\r\n"), "TRACEPARENT", "00-1"},
+        {GET("tracestate: a=1\r\n"), "TRACESTATE", "a=1"},
+        {GET(""), "TRACEPARENT", NULL},
         {GET("Mayfly: 1\r\n"), "HTTP_MAYFLY", "1"},
     };
 
