@@ -4,9 +4,11 @@
 
 #include <string.h>
 
-#define OPTION_STATE                                                                               \
+/* Of whatever asks a daemon. */
+#define OPTIONS_DAEMON                                                                             \
+    {"state", 's', "DIR", "state folder of the daemon to talk to", NULL},                          \
     {                                                                                              \
-        "state", 's', "DIR", "state folder of the daemon to talk to", NULL                         \
+        "url", 'u', "URL", "its admin listener instead, with MAYFLY_TOKEN", NULL                   \
     }
 #define OPTION_END                                                                                 \
     {                                                                                              \
@@ -57,20 +59,20 @@ static const struct cli_option invoke_options[] = {
     {"event", 'e', "FILE", "the same as -d @FILE", NULL},
     {"timeout", 't', "TIME", "how long to wait for the answer (for ever)", NULL},
     {"verbose", 'v', NULL, "print what the request took, on stderr", NULL},
-    OPTION_STATE,
+    OPTIONS_DAEMON,
     OPTION_END,
 };
 
 static const struct cli_option ps_options[] = {
     {"watch", 'w', NULL, "look again every second", NULL},
-    OPTION_STATE,
+    OPTIONS_DAEMON,
     OPTION_END,
 };
 
 static const struct cli_option inspect_options[] = {
     {"project", 'p', "DIR", "look at this folder, not at the running daemon", NULL},
     {"names", 0, NULL, "print the names of the functions only", NULL},
-    OPTION_STATE,
+    OPTIONS_DAEMON,
     OPTION_END,
 };
 

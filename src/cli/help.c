@@ -11,6 +11,8 @@ static const char intro[] =
 
 static const char *const environment[][2] = {
     {"MAYFLY_STATE", "state folder of the daemon to talk to, as --state"},
+    {"MAYFLY_URL", "address of its admin listener instead, as --url"},
+    {"MAYFLY_TOKEN", "what it lets in there; `mayfly token create` makes one"},
     {"MAYFLY_HOME", "folder with libexec/ and lib/, if they are not beside the program"},
     {"MAYFLY_LOG", "what the daemon tells: error, warning, info or debug"},
     {"NO_COLOR", "no colours if it is not empty; FORCE_COLOR is the opposite"},

@@ -124,15 +124,18 @@ enum cli_exit command_inspect(struct cli *cli)
 {
     const char *project = cli_value(cli, "project");
     const char *name = cli->n_operands ? cli->operands[0] : NULL;
-    char *state = project ? NULL : paths_find_daemon(cli_value(cli, "state"));
+    struct client_peer peer = {0};
     json_t *answer = NULL;
     json_t *functions;
-    enum cli_exit code;
+    enum cli_exit code = project ? CLI_OK : api_look_for(cli, &peer);
 
-    if (!state) {
+    if (code != CLI_OK) {
+        return code;
+    }
+    if (!peer.state && !peer.host) {
         return check_project(cli, project ? project : ".");
     }
-    code = api_get(cli, state, "/api/v1/ps", &answer);
+    code = api_get(cli, &peer, "/api/v1/ps", &answer);
     if (code != CLI_OK) {
         return code;
     }
@@ -142,8 +145,7 @@ enum cli_exit command_inspect(struct cli *cli)
     }
     if (cli->json) {
         (void)json_object_del(answer, "processes");
-        (void)json_dumpf(answer, stdout, JSON_COMPACT);
-        (void)fputc('\n', stdout);
+        api_print(answer);
     } else {
         print_functions(cli, functions, json_object_get(answer, "processes"));
     }

@@ -2,7 +2,6 @@
  */
 
 #include "cli/api.h"
-#include "cli/client.h"
 #include "cli/event.h"
 #include "cli/output.h"
 
@@ -21,7 +20,7 @@
 
 struct invoke {
     struct cli *cli;
-    const char *state;
+    struct client_peer peer;
     unsigned status;
     char *outcome;    /* of Mayfly-Outcome; "" if the request came to no function */
     char *request_id; /* or "" */
@@ -77,7 +76,7 @@ static json_t *fetch_record(const struct invoke *in)
     json_t *record = NULL;
 
     for (int i = 0; i < RECORD_TRIES && in->request_id[0]; i++) {
-        if (api_look(in->state, target, &record) != CLIENT_E_OK || record) {
+        if (api_look(&in->peer, target, &record) != CLIENT_E_OK || record) {
             return record;
         }
         (void)usleep(RECORD_WAIT_US);
@@ -238,8 +237,7 @@ static void print_json(const struct invoke *in, enum cli_exit code, json_t *reco
     (void)json_object_set_new(all, "request_id", json_string(in->request_id));
     (void)json_object_set_new(all, "body", body);
     (void)json_object_set(all, "record", record ? record : json_null());
-    (void)json_dumpf(all, stdout, JSON_COMPACT);
-    (void)fputc('\n', stdout);
+    api_print(all);
     json_decref(all);
     buf_deinit(&quoted);
 }
@@ -280,17 +278,6 @@ static enum cli_exit report(struct invoke *in, const struct error *broken)
     return code;
 }
 
-static char *invoke_target(const char *name)
-{
-    struct buf b = BUF_INIT(65536);
-    int r;
-
-    r = buf_append_str(&b, "/api/v1/functions/");
-    r = r ?: http_percent_encode(&b, slice_str(name));
-    r = r ?: buf_append_str(&b, "/invoke");
-    return r < 0 ? NULL : (char *)buf_cstr(&b);
-}
-
 enum cli_exit command_invoke(struct cli *cli)
 {
     const char *timeout = cli_value(cli, "timeout");
@@ -305,8 +292,8 @@ enum cli_exit command_invoke(struct cli *cli)
     if (timeout && parse_duration_ms(slice_str(timeout), &request.timeout_ms) < 0) {
         return cli_fail(cli, CLI_USAGE, "write it like 30s", "--timeout %s: not a time", timeout);
     }
-    request.target = invoke_target(cli->operands[0]);
-    if (!request.target || strlen(cli->operands[0]) > 256) {
+    request.target = api_path("/api/v1/functions/", cli->operands[0], "/invoke");
+    if (strlen(cli->operands[0]) > 256) {
         return cli_fail(cli, CLI_USAGE, "`mayfly inspect` lists the functions",
                         "the name is too long for a function");
     }
@@ -315,10 +302,11 @@ enum cli_exit command_invoke(struct cli *cli)
         return code;
     }
     request.body = buf_slice(&event);
-    request.state = in.state = api_find(cli);
-    if (!in.state) {
-        return CLI_UNREACHABLE;
+    code = api_find(cli, &in.peer);
+    if (code != CLI_OK) {
+        return code;
     }
+    request.peer = &in.peer;
     r = client_call(&request, &sink, &err);
     if (r < 0 && err.text[0] == '\0') {
         (void)error_set_errno(&err, r, "the answer");

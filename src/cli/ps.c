@@ -2,6 +2,7 @@
 
 #include "cli/api.h"
 #include "cli/output.h"
+#include "cli/show.h"
 
 #include "os/proc.h"
 
@@ -50,26 +51,6 @@ static int compare(const void *a, const void *b)
                    (int)(api_number(x, "pid") < api_number(y, "pid"));
 }
 
-/* "950ms", "12.3s", "4m05s", "3h20m", "2d04h" */
-static char *age(uint64_t ms)
-{
-    uint64_t s = ms / 1000;
-
-    if (s < 1) {
-        return cli_printf("%ums", (unsigned)ms);
-    }
-    if (s < 60) {
-        return cli_printf("%.1fs", (double)ms / 1000);
-    }
-    if (s < 3600) {
-        return cli_printf("%um%02us", (unsigned)(s / 60), (unsigned)(s % 60));
-    }
-    if (s < 86400) {
-        return cli_printf("%uh%02um", (unsigned)(s / 3600), (unsigned)(s / 60 % 60));
-    }
-    return cli_printf("%llud%02uh", (unsigned long long)(s / 86400), (unsigned)(s / 3600 % 24));
-}
-
 /* A member as a number in units, or "-" if the kernel did not tell. */
 static char *amount(const json_t *process, const char *key, double unit, const char *text)
 {
@@ -84,6 +65,7 @@ static void print_row(const struct cli *cli, const json_t *process)
     const char *paint = strcmp(kind, "worker") == 0   ? COLOR_GREEN
                         : strcmp(kind, "zygote") == 0 ? COLOR_BOLD
                                                       : COLOR_DIM;
+    char age[SHOW_SIZE];
     struct column {
         int width; /* negative: to the left */
         char *text;
@@ -92,7 +74,7 @@ static void print_row(const struct cli *cli, const json_t *process)
         {-16, api_plain(process, "version")},
         {-8, api_plain(process, "kind")},
         {8, cli_printf("%llu", (unsigned long long)api_number(process, "pid"))},
-        {7, age(api_number(process, "age_ms"))},
+        {7, cli_printf("%s", show_age_ms(api_number(process, "age_ms"), age))},
         {10, amount(process, "cpu_us", 1e3, "ms")},
         {8, amount(process, "rss_bytes", 1024 * 1024, "M")},
         {8, amount(process, "own_bytes", 1024 * 1024, "M")},
@@ -123,11 +105,11 @@ static void print_table(const struct cli *cli, json_t **sorted, size_t n)
     cli_note(cli, "%u workers, %u standbys, %u zygotes", counts[2], counts[1], counts[0]);
 }
 
-static enum cli_exit look(const struct cli *cli, const char *state)
+static enum cli_exit look(const struct cli *cli, const struct client_peer *peer)
 {
     json_t *answer = NULL;
     json_t *processes;
-    enum cli_exit code = api_get(cli, state, "/api/v1/ps", &answer);
+    enum cli_exit code = api_get(cli, peer, "/api/v1/ps", &answer);
     size_t n;
 
     if (code != CLI_OK) {
@@ -135,12 +117,11 @@ static enum cli_exit look(const struct cli *cli, const char *state)
     }
     processes = json_object_get(answer, "processes");
     n = json_array_size(processes);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && peer->state; i++) { /* PIDs of another machine say nothing here */
         add_usage(json_array_get(processes, i));
     }
     if (cli->json) {
-        (void)json_dumpf(answer, stdout, JSON_COMPACT);
-        (void)fputc('\n', stdout);
+        api_print(answer);
     } else {
         json_t **sorted = cli_check(calloc(n + 1, sizeof *sorted));
 
@@ -157,17 +138,17 @@ static enum cli_exit look(const struct cli *cli, const char *state)
 
 enum cli_exit command_ps(struct cli *cli)
 {
-    char *state = api_find(cli);
-    enum cli_exit code;
+    struct client_peer peer;
+    enum cli_exit code = api_find(cli, &peer);
 
-    if (!state) {
-        return CLI_UNREACHABLE;
+    if (code != CLI_OK) {
+        return code;
     }
     for (;;) {
         if (cli_flag(cli, "watch") && !cli->json && isatty(STDOUT_FILENO)) {
             (void)fputs("\033[H\033[2J", stdout);
         }
-        code = look(cli, state);
+        code = look(cli, &peer);
         if (code != CLI_OK || !cli_flag(cli, "watch") || fflush(stdout) != 0) {
             return code;
         }

@@ -2,94 +2,12 @@
 the test."""
 import json
 import os
-import shutil
-import socket
-import tempfile
 import threading
 
 import pytest
 
 from lib.daemon import run_cli
-
-
-class Played:
-    """Listens as a daemon would. Gives each connection the same answer, in the pieces it is made of;
-    to a question for a record, the next one of `records`, or 404."""
-
-    def __init__(self, *pieces, records=()):
-        self.state = tempfile.mkdtemp(prefix="mft.")
-        self.pieces = pieces
-        self.records = list(records)
-        self.requests = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.state + "/mayfly.sock")
-        self.listener.listen()
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                request = self.read(connection)
-                pieces = self.pieces
-                if request.startswith(b"GET /api/v1/records/"):
-                    pieces = [self.records.pop(0) if self.records else answer(b"", "404 Not Found")]
-                else:
-                    self.requests.append(request)
-                try:
-                    for piece in pieces:
-                        if callable(piece):
-                            piece()
-                        else:
-                            connection.sendall(piece)
-                except OSError:
-                    pass  # the tool had enough
-
-    @staticmethod
-    def read(connection):
-        data = b""
-        while b"\r\n\r\n" not in data:
-            more = connection.recv(65536)
-            if not more:
-                return data
-            data += more
-        head, body = data.split(b"\r\n\r\n", 1)
-        for line in head.split(b"\r\n"):
-            if line.lower().startswith(b"content-length:"):
-                while len(body) < int(line.split(b":")[1]):
-                    body += connection.recv(65536)
-        return head + b"\r\n\r\n" + body
-
-    def cli(self, *arguments, **more):
-        environment = {"PATH": os.environ["PATH"], "HOME": self.state, "MAYFLY_STATE": self.state}
-        return run_cli(*arguments, env=environment, **more)
-
-    def close(self):
-        self.listener.close()
-        shutil.rmtree(self.state)
-
-
-@pytest.fixture
-def played():
-    made = []
-
-    def play(*pieces, **more):
-        made.append(Played(*pieces, **more))
-        return made[-1]
-
-    yield play
-    for one in made:
-        one.close()
-
-
-def answer(body, status="200 OK", **headers):
-    body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+from lib.played import answer, played  # noqa: F401
 
 
 ERROR = {"errorType": "ValueError", "errorMessage": "no such item", "stackTrace": ["line 1", "line 2"]}
@@ -289,3 +207,55 @@ def test_serve_refuses_a_state_folder_in_use(played, tmp_path):
     done = daemon.cli("serve", tmp_path, "--state", daemon.state)
     assert done.returncode == 5
     assert "runs already" in done.stderr
+
+
+# ---- an admin listener ----
+
+@pytest.mark.parametrize("named", ["option", "environment"])
+def test_an_admin_listener_is_asked_with_the_token(played, named):
+    daemon = played(answer({"functions": [], "processes": []}), tcp=True)
+    url = f"http://127.0.0.1:{daemon.port}/"
+    more = {"MAYFLY_TOKEN": "mf_secret", **({"MAYFLY_URL": url} if named == "environment" else {})}
+    done = daemon.cli("ps", *(["--url", url] if named == "option" else []), env=more)
+    assert (done.returncode, done.stderr) == (0, "0 workers, 0 standbys, 0 zygotes\n")
+    head = daemon.requests[0].decode().split("\r\n")
+    assert head[0] == "GET /api/v1/ps HTTP/1.1"
+    assert f"Host: 127.0.0.1:{daemon.port}" in head
+    assert "Authorization: Bearer mf_secret" in head
+
+
+def test_the_local_socket_gets_no_token(played):
+    daemon = played(answer({"functions": [], "processes": []}))
+    assert daemon.cli("ps", env={"MAYFLY_TOKEN": "mf_secret"}).returncode == 0
+    assert b"mf_secret" not in daemon.requests[0]
+
+
+@pytest.mark.parametrize("status, body, code, says", [
+    ("401 Unauthorized", {"errorType": "Unauthorized", "errorMessage": "no such token"}, 4,
+     "mayfly: ps: no such token; set MAYFLY_TOKEN"),
+    ("403 Forbidden", {"errorType": "Forbidden", "errorMessage": "wrong origin"}, 4, "mayfly: ps: wrong origin\n"),
+    ("421 Misdirected", b"", 4, "mayfly: ps: the daemon answers 421 to /api/v1/ps; the daemon's --admin-host"),
+    ("503 No", {"errorType": "X", "errorMessage": "not \x1b[31mready"}, 1, "mayfly: ps: not \\x1b[31mready\n"),
+])
+def test_what_an_admin_listener_refuses(played, status, body, code, says):
+    daemon = played(answer(body, status), tcp=True)
+    done = daemon.cli("ps", "--url", f"http://127.0.0.1:{daemon.port}")
+    assert done.returncode == code
+    assert done.stderr.startswith(says)
+
+
+@pytest.mark.parametrize("arguments, env, code, says", [
+    (["--url", "https://127.0.0.1"], {}, 2, "speaks http only"),
+    (["--url", "ftp://x"], {}, 2, "write it like http://127.0.0.1:8081"),
+    (["--url", "http://127.0.0.1:1", "--state", "/tmp"], {}, 2, "which of the two"),
+    (["--url", "http://127.0.0.1:1"], {}, 8, "cannot reach a daemon at 127.0.0.1, port 1: Connection refused"),
+    (["--url", "http://nosuch.invalid"], {}, 8, "nosuch.invalid: "),
+    (["--url", "http://127.0.0.1:1"], {"MAYFLY_TOKEN": "a b"}, 2, "MAYFLY_TOKEN: not a token"),
+    (["--url", "http://127.0.0.1:1"], {"MAYFLY_TOKEN": "a\r\nX: y"}, 2, "MAYFLY_TOKEN: not a token"),
+    ([], {"MAYFLY_URL": "nonsense:x"}, 2, "MAYFLY_URL nonsense:x: not an address"),
+    (["--state", "/nonexistent"], {"MAYFLY_URL": "http://127.0.0.1:1"}, 8, "nobody listens at /nonexistent"),
+])
+def test_addresses_that_lead_nowhere(tmp_path, arguments, env, code, says):
+    done = run_cli("ps", *arguments, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **env})
+    assert done.returncode == code, done
+    assert says in done.stderr
