@@ -6,6 +6,7 @@
 #include "control/control.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #define MESSAGES_MAX 64 /* of the gateway in one round, so that it cannot keep us from the rest */
 
@@ -57,6 +58,17 @@ static void send_taken(struct control *c, uint64_t batch)
     (void)wire_send(&c->gateway, &m);
 }
 
+/* Nothing of the admin interface is answered here yet. */
+static void refuse_admin_request(int fd)
+{
+    static const char answer[] =
+        "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 75\r\n"
+        "Connection: close\r\n\r\n"
+        "{\"errorType\": \"NotFound\", \"errorMessage\": \"mayfly's API has no such path\"}\n";
+
+    (void)send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void on_gateway_message(struct control *c, struct wire_message *m)
 {
     switch (m->type) {
@@ -67,6 +79,9 @@ static void on_gateway_message(struct control *c, struct wire_message *m)
     case WIRE_LOGS:
         on_logs(c, &m->logs);
         send_taken(c, m->logs.batch);
+        break;
+    case WIRE_ADMIN_REQUEST:
+        refuse_admin_request(m->fds[0]);
         break;
     default: /* the table lets nothing else through */
         break;

@@ -185,6 +185,15 @@ void client_close(struct client *c)
     }
 }
 
+int client_release(struct client *c)
+{
+    int fd = take_fd(&c->fd);
+
+    loop_io_remove(&c->io); /* the connection goes on: the kernel would not forget it by itself */
+    client_close(c);
+    return fd;
+}
+
 void client_free(struct client *c)
 {
     list_remove(&c->link);

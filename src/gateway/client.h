@@ -97,6 +97,10 @@ static inline bool client_has_room(const struct client *c)
 void client_resume(struct client *c);
 void client_flush(struct client *c);
 
+/* Gives the connection out of hand: returns its descriptor, which the caller owns, and ends c as
+ * client_close() does, without the peer noticing. */
+int client_release(struct client *c);
+
 /* Ends the connection; c stays readable (CLIENT_CLOSED) until the end of the round, then it is
  * freed by client_free(). May be called twice. */
 void client_close(struct client *c);

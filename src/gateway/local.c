@@ -1,4 +1,4 @@
-/* The API of the unix socket, whose peers are the daemon's own user: what the command line asks. */
+/* What the admin interface is asked and the gateway alone knows. */
 
 #include "gateway/client.h"
 #include "gateway/invocation.h"
@@ -140,14 +140,14 @@ static void answer_health(struct client *c)
     buf_deinit(&b);
 }
 
-static void answer_record(struct client *c, struct slice id)
+/* Whoever has just invoked a function need not wait until control has its record. */
+static bool answer_record(struct client *c, struct slice id)
 {
     const char *json = journal_find_recent(c->gateway, id);
 
     if (json)
         client_answer(c, 200, NULL, "application/json", slice_str(json));
-    else
-        client_answer_error(c, 404, NULL, "no such record, or not yet", id);
+    return json != NULL;
 }
 
 /* `name` may be percent-coded: names have '/' in them. */
@@ -180,7 +180,7 @@ static bool between(struct slice path, struct slice prefix, struct slice suffix,
     return true;
 }
 
-void local_answer(struct client *c, const struct http_head *head)
+bool local_answer(struct client *c, const struct http_head *head)
 {
     bool get = slice_eq(head->method, SLICE_LIT("GET"));
     struct slice path = head->path, part;
@@ -192,10 +192,11 @@ void local_answer(struct client *c, const struct http_head *head)
     else if (get && slice_eq(path, SLICE_LIT("/healthz")))
         answer_health(c);
     else if (get && between(path, SLICE_LIT("/api/v1/records/"), SLICE_LIT(""), &part))
-        answer_record(c, part);
+        return answer_record(c, part);
     else if (slice_eq(head->method, SLICE_LIT("POST")) &&
              between(path, SLICE_LIT("/api/v1/functions/"), SLICE_LIT("/invoke"), &part))
         answer_invoke(c, head, part);
     else
-        client_answer_error(c, 404, NULL, "mayfly's API has no such path", SLICE_NULL);
+        return false;
+    return true;
 }

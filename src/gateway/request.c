@@ -1,4 +1,5 @@
 #include "gateway/request.h"
+#include "gateway/admin.h"
 #include "gateway/client.h"
 #include "gateway/invocation.h"
 #include "gateway/pool.h"
@@ -272,7 +273,7 @@ void request_begin(struct client *c, const struct http_head *head)
     int r;
 
     if (c->local) {
-        local_answer(c, head);
+        admin_answer(c, head);
         return;
     }
     if (!g->served) {

@@ -25,5 +25,6 @@ void builtin_answer(struct client *c, const struct route *route);
 /* How many requests the functions of a project have completed; NULL without memory. */
 uint64_t *counter_of(struct gateway *g, const char *project);
 
-/* Answers a request to the API of the unix socket. */
-void local_answer(struct client *c, const struct http_head *head);
+/* Answers what the gateway itself knows of what the admin interface is asked. Returns false if that
+ * is for control to answer. */
+bool local_answer(struct client *c, const struct http_head *head);

@@ -44,7 +44,8 @@ MSG(TAKEN, taken, CONTROL, GATEWAY, 0, F(u64, batch))  /* all batches up to this
 MSG(ADMIN_REQUEST, admin_request, GATEWAY, CONTROL, 1, /* fd: the client's connection */
     F(u32, local)     /* 1: by the unix socket, whose peers are the daemon's own user */
     F(str, principal) /* how it was admitted: "local", "token", "session", or empty: it was not */
-    F(str, bytes))    /* read so far, as it came: the whole head, and what followed */
+    F(str, bytes))    /* read so far, as it came: the whole head, and what followed. Who expects a
+                         100 has been sent it. The connection does not block. */
 MSG(ADMISSION, admission, CONTROL, GATEWAY, 0, /* the tokens and sessions that hold now */
     F(u32, n) F(str, hashes))                  /* n SHA-256 of 32 bytes each, at most 1024 */
 MSG(STATUS, status, CONTROL, GATEWAY, 0, F(u32, ready) F(str, json)) /* for /readyz: an object */
