@@ -1,6 +1,6 @@
 #pragma once
 
-/* A request and its answer as the hosts of Ruby and PHP see them: the worker's calls, and a
+/* A request and its answer as the hosts of Ruby, PHP and Perl see them: the worker's calls, and a
  * state that says what may still be done. Without a worker it is a rehearsal in the zygote: a fixed
  * head, no body, and an answer that goes nowhere. Context: in one thread. */
 

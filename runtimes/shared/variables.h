@@ -1,6 +1,6 @@
 #pragma once
 
-/* The request as CGI's variables, which Rack and PHP's $_SERVER all begin with:
+/* The request as CGI's variables, which Rack, PSGI and PHP's $_SERVER all begin with:
  * REQUEST_METHOD, REQUEST_URI, PATH_INFO, QUERY_STRING, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL,
  * SERVER_SOFTWARE, SCRIPT_NAME, REMOTE_ADDR, CONTENT_TYPE, CONTENT_LENGTH and HTTP_<NAME>. */
 

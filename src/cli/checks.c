@@ -190,8 +190,8 @@ const struct check doctor_checks[] = {
      check_program, "ruby", "--version", 3, 0},
     {"php", "functions in PHP, if mayfly was built with it",
      "apt-get install php-cli php-dev libphp-embed", check_program, "php", "--version", 8, 0},
-    {"perl", "functions in Perl, by exec", "apt-get install perl", check_program, "perl", "-v", 5,
-     0},
+    {"perl", "functions in Perl, if mayfly was built with it", "apt-get install perl libperl-dev",
+     check_program, "perl", "-v", 5, 0},
 };
 
 const size_t n_doctor_checks = ARRAY_SIZE(doctor_checks);

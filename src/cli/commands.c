@@ -23,8 +23,8 @@ const struct cli_option cli_common_options[] = {
 };
 
 static const struct cli_option init_options[] = {
-    {"lang", 'l', "LANGUAGE", "python, node, ruby, php, c or exec (any program)",
-     "python node ruby php c exec"},
+    {"lang", 'l', "LANGUAGE", "python, node, ruby, php, perl, c or exec (any)",
+     "python node ruby php perl c exec"},
     {"name", 'n', "NAME", "name of the first function (hello)", NULL},
     OPTION_END,
 };

@@ -61,7 +61,7 @@ static enum cli_exit check_options(struct init *in)
     in->name = cli_value(in->cli, "name");
     in->dir = in->cli->n_operands ? in->cli->operands[0] : ".";
     if (!in->lang) {
-        return cli_fail(in->cli, CLI_USAGE, "add --lang python, node, ruby, php, c or exec",
+        return cli_fail(in->cli, CLI_USAGE, "add --lang python, node, ruby, php, perl, c or exec",
                         "the language is missing");
     }
     in->name = in->name ? in->name : "hello";

@@ -52,6 +52,21 @@ static const char ruby_handler[] =
     "  { statusCode: 200, body: \"Hello, #{parameters[\"name\"] || \"world\"}!\\n\" }\n"
     "end\n";
 
+static const char perl_handler[] =
+    "# Serves /api/@NAME@. Each request runs in a process of its own: what you change here, in\n"
+    "# memory, is gone when it has answered. What stands outside of the sub is done once.\n"
+    "use strict;\n"
+    "use warnings;\n"
+    "\n"
+    "sub handler {\n"
+    "    my ($event, $context) = @_;\n"
+    "    my $parameters = $event->{queryStringParameters} // $event;\n"
+    "    my $name = $parameters->{name} // 'world';\n"
+    "    return {statusCode => 200, body => \"Hello, $name!\\n\"};\n"
+    "}\n"
+    "\n"
+    "1;\n";
+
 static const char php_script[] =
     "<?php\n"
     "// Serves /api/@NAME@. The script is compiled once; each request runs it in a process of its\n"
@@ -81,6 +96,8 @@ const struct template_file template_files[] = {
     {"ruby", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
     {"php", "api/@NAME@.php", 0644, php_script},
     {"php", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
+    {"perl", "api/@NAME@.pl", 0644, perl_handler},
+    {"perl", "mayfly.json", 0644, "{\n  \"defaults\": {\"timeout\": 10}\n}\n"},
     {"c", "@NAME@.c", 0644, c_handler},
     {"c", "mayfly.json", 0644, CONFIG("@NAME@.@SYMBOL@", "native")},
     {"exec", "@NAME@.sh", 0755, exec_handler},

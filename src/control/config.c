@@ -482,7 +482,7 @@ static int read_runtime(struct reader *rd, void *into, json_t *value, const stru
     f->runtime = runtime_from_name(slice_str(json_string_value(value)));
     return f->runtime < 0 || f->runtime == RUNTIME_STATIC
                ? config_fail_type(rd, here,
-                                  "\"python\", \"node\", \"ruby\", \"php\", \"native\", "
+                                  "\"python\", \"node\", \"ruby\", \"php\", \"perl\", \"native\", "
                                   "\"exec\", \"provided\" or \"web\"",
                                   value)
                : 0;

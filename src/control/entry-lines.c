@@ -1,4 +1,4 @@
-/* Ruby: what a file offers is defined at the beginning of a line, outside of
+/* Ruby and Perl: what a file offers is defined at the beginning of a line, outside of
  * documentation, before the mark that ends the code. */
 
 #include "control/entry.h"
@@ -31,9 +31,23 @@ static bool word_is(struct slice line, const char *word, struct slice *ret_behin
     return true;
 }
 
+/* "def handler" in Ruby, "sub handler" in Perl. */
+static bool line_defines(struct slice line, const char *keyword, struct slice *ret_name)
+{
+    static const char *const names[] = {"handler", "lambda_handler"};
+    struct slice behind, rest;
+
+    for (size_t i = 0; word_is(line, keyword, &behind) && i < ARRAY_SIZE(names); i++) {
+        if (word_is(behind, names[i], &rest)) {
+            *ret_name = slice(behind.base, strlen(names[i]));
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool ruby_line_offers(struct slice line, struct slice *ret_name)
 {
-    static const char *const methods[] = {"handler", "lambda_handler"};
     struct slice behind, rest;
 
     if (word_is(line, "Handler", &behind) && behind.len > 0 && *behind.base == '=' &&
@@ -46,13 +60,7 @@ static bool ruby_line_offers(struct slice line, struct slice *ret_name)
         *ret_name = slice(behind.base, 7);
         return true;
     }
-    for (size_t i = 0; word_is(line, "def", &behind) && i < ARRAY_SIZE(methods); i++) {
-        if (word_is(behind, methods[i], &rest)) {
-            *ret_name = slice(behind.base, strlen(methods[i]));
-            return true;
-        }
-    }
-    return false;
+    return line_defines(line, "def", ret_name);
 }
 
 bool entry_ruby(struct slice source, struct slice *ret_name)
@@ -70,6 +78,25 @@ bool entry_ruby(struct slice source, struct slice *ret_name)
         else if (word_is(line, "=end", &behind))
             in_comment = false;
         else if (!in_comment && ruby_line_offers(line, ret_name))
+            return true;
+    }
+    return false;
+}
+
+/* Documentation begins with any "=word" and ends with "=cut". */
+bool entry_perl(struct slice source, struct slice *ret_name)
+{
+    bool in_documentation = false;
+    struct slice behind;
+
+    while (source.len > 0) {
+        struct slice line = line_take(&source);
+
+        if (word_is(line, "__END__", &behind) || word_is(line, "__DATA__", &behind))
+            return false;
+        if (line.len > 1 && line.base[0] == '=' && isalpha((unsigned char)line.base[1]))
+            in_documentation = !word_is(line, "=cut", &behind);
+        else if (!in_documentation && line_defines(line, "sub", ret_name))
             return true;
     }
     return false;

@@ -22,6 +22,10 @@ bool entry_c(struct slice source, struct slice *ret_name);
  * `Handler`, `def handler`, `def lambda_handler`. */
 bool entry_ruby(struct slice source, struct slice *ret_name);
 
+/* The first at the beginning of a line in a Perl file of: `sub handler`, `sub lambda_handler`. A
+ * file without one may be a CGI program. */
+bool entry_perl(struct slice source, struct slice *ret_name);
+
 /* What a JavaScript or TypeScript module offers. `default`, the file as a whole, if it has a
  * default export, sets module.exports, exports a method of HTTP (GET, POST ...) or `fetch`, or
  * calls listen() of something; else `handler`, as AWS Lambda knows it, if that is exported. Returns

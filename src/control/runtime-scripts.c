@@ -19,18 +19,29 @@ static bool is_built(struct load *l, struct draft *d, const char *file, const ch
     return false;
 }
 
-/* `mayfly-ruby main.rb`: Ruby is a library inside of our own program. */
-int runtime_ruby_prepare(struct load *l, struct draft *d)
+/* `mayfly-ruby main.rb`: the interpreter is a library inside of our own program. */
+static int script_prepare(struct load *l, struct draft *d, const char *host, const char *main)
 {
-    _cleanup_free_ char *program = NULL, *script = NULL;
+    _cleanup_free_ char *program = runtime_lib_file(l, d, host), *script = NULL;
 
-    if (!is_built(l, d, "ruby/mayfly-ruby", "Ruby", "ruby ruby-dev"))
-        return 0;
-    program = runtime_lib_file(l, d, "ruby/mayfly-ruby");
-    script = runtime_lib_file(l, d, "ruby/main.rb");
+    script = runtime_lib_file(l, d, main);
     if (d->f.broken)
         return 0;
     return program && script ? runtime_argv(d, program, script, NULL) : -ENOMEM;
+}
+
+int runtime_ruby_prepare(struct load *l, struct draft *d)
+{
+    return is_built(l, d, "ruby/mayfly-ruby", "Ruby", "ruby ruby-dev")
+               ? script_prepare(l, d, "ruby/mayfly-ruby", "ruby/main.rb")
+               : 0;
+}
+
+int runtime_perl_prepare(struct load *l, struct draft *d)
+{
+    return is_built(l, d, "perl/mayfly-perl", "Perl", "libperl-dev")
+               ? script_prepare(l, d, "perl/mayfly-perl", "perl/main.pl")
+               : 0;
 }
 
 /* PHP is a library inside of our own program. Its settings and the list of its extensions are below

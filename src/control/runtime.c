@@ -30,6 +30,7 @@ static const struct runtime_kind kinds[_TARGET_MAX] = {
                      .env = bind_now_env},
     [TARGET_RUBY] = {.prepare = runtime_ruby_prepare, .env = bind_now_env},
     [TARGET_PHP] = {.prepare = runtime_php_prepare, .env = bind_now_env},
+    [TARGET_PERL] = {.prepare = runtime_perl_prepare, .env = bind_now_env},
     [TARGET_EXEC] = {.prepare = runtime_exec_prepare},
     [TARGET_PROVIDED] = {.prepare = runtime_provided_prepare, .digest = runtime_provided_digest},
     [TARGET_WEB] = {.prepare = runtime_web_prepare,

@@ -44,6 +44,7 @@ int runtime_provided_prepare(struct load *l, struct draft *d);
 void runtime_provided_digest(const struct draft *d, struct digest *digest);
 int runtime_static_prepare(struct load *l, struct draft *d);
 int runtime_ruby_prepare(struct load *l, struct draft *d);
+int runtime_perl_prepare(struct load *l, struct draft *d);
 int runtime_php_prepare(struct load *l, struct draft *d);
 int runtime_node_prepare(struct load *l, struct draft *d);
 void runtime_node_digest(const struct draft *d, struct digest *digest);

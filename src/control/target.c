@@ -24,6 +24,9 @@ static const struct target_rule rules[] = {
     {".rb", TARGET_RUBY, RUNTIME_RUBY, entry_ruby, NULL},
     {".ru", TARGET_RUBY, RUNTIME_RUBY, NULL, NULL, .whole = true},
     {".php", TARGET_PHP, RUNTIME_PHP, NULL, NULL, .whole = true},
+    {".pl", TARGET_PERL, RUNTIME_PERL, entry_perl, NULL},
+    {".pm", TARGET_PERL, RUNTIME_PERL, entry_perl, NULL},
+    {".psgi", TARGET_PERL, RUNTIME_PERL, NULL, NULL, .whole = true},
 };
 
 void target_deinit(struct target *t)

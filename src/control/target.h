@@ -13,6 +13,7 @@ enum target_kind {
     TARGET_NODE,
     TARGET_RUBY,
     TARGET_PHP,
+    TARGET_PERL,
     TARGET_EXEC,
     TARGET_WEB,      /* a command that starts an HTTP server */
     TARGET_PROVIDED, /* a program that speaks Lambda's Runtime API */

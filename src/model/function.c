@@ -5,7 +5,7 @@
 static const char *const runtime_names[_RUNTIME_MAX] = {
     [RUNTIME_PYTHON] = "python", [RUNTIME_NODE] = "node",         [RUNTIME_NATIVE] = "native",
     [RUNTIME_EXEC] = "exec",     [RUNTIME_PROVIDED] = "provided", [RUNTIME_WEB] = "web",
-    [RUNTIME_RUBY] = "ruby",     [RUNTIME_PHP] = "php",
+    [RUNTIME_RUBY] = "ruby",     [RUNTIME_PHP] = "php",           [RUNTIME_PERL] = "perl",
     [RUNTIME_STATIC] = "static",
 };
 

@@ -18,6 +18,7 @@ enum runtime {
     RUNTIME_WEB,
     RUNTIME_RUBY,
     RUNTIME_PHP,
+    RUNTIME_PERL,
     RUNTIME_STATIC, /* files of a folder; made by mayfly itself, not named in mayfly.json */
     _RUNTIME_MAX,
 };

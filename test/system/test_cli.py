@@ -252,7 +252,7 @@ def test_bash_completion(tree):
     assert bash_complete("in") == {"init", "inspect", "invoke"}
     for command in tree["commands"]:
         assert bash_complete(command["name"], "--") == {f"--{o['name']}" for o in command["options"]}
-    assert bash_complete("init", "--lang", "") == {"python", "node", "c", "exec", "ruby", "php"}
+    assert bash_complete("init", "--lang", "") == {"python", "node", "c", "exec", "ruby", "php", "perl"}
     assert bash_complete("secret", "") == {"set", "ls", "rm"}
     assert bash_complete("help", "ser") == {"serve"}
     assert bash_complete("completion", "") == {"bash", "zsh", "fish"}

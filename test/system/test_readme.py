@@ -74,7 +74,7 @@ def test_installed_mayfly_finds_its_parts(mayfly, tmp_path, monkeypatch):
                    stdout=subprocess.DEVNULL, timeout=120)
     program, = tmp_path.rglob("bin/mayfly")
     monkeypatch.setattr("lib.daemon.MAYFLY", program)
-    hosted = [lang for lang in ("ruby", "php") if (BUILD / "lib" / lang).exists() and not SANITIZED]
+    hosted = [lang for lang in ("ruby", "php", "perl") if (BUILD / "lib" / lang).exists() and not SANITIZED]
     for lang in ("python", "c", "exec", *hosted):
         subprocess.run([program, "init", tmp_path / lang, "--lang", lang], check=True, capture_output=True)
         assert mayfly(tmp_path / lang).get("/api/hello").text.startswith("Hello"), lang

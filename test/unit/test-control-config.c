@@ -87,6 +87,7 @@ static const struct {
      "mayfly.json:2: functions.a.handler: must not leave the project's folder by \"..\""},
     {"{\"functions\": {\"a\": {\"handler\": \"b.c\", \"runtime\": \"pyhton\"}}}",
      "mayfly.json:1: functions.a.runtime: must be \"python\", \"node\", \"ruby\", \"php\", "
+     "\"perl\", "
      "\"native\", \"exec\", \"provided\" or \"web\", not \"pyhton\""},
     {"{\"functions\": {\"a\": {\"runtime\": \"python\"}}}",
      "mayfly.json:1: functions.a: has a runtime but no handler; add \"handler\": \"file.name\""},

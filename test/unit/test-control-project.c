@@ -406,7 +406,7 @@ static void one_bad_function_breaks_only_itself(void **state)
     expect_broken("good", NULL);
     expect_broken("said", NULL);
     expect_broken("gone", "mayfly.json:4: functions.gone.handler: there is no file /p/gone with "
-                          "the ending .py, .c, .so, .mjs, .js, .cjs, .ts, .rb");
+                          "the ending .py, .c, .so, .mjs, .js, .cjs, .ts, .rb, .pl, .pm");
     expect_broken("goneso", "mayfly.json:5: functions.goneso.handler: there is no file /p/gone "
                             "with the ending .c, .so");
     expect_broken("noname", "mayfly.json:6: functions.noname.handler: \"good\" names no function; "

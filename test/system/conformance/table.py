@@ -44,6 +44,7 @@ TABLE = [
     Kind("node-fetch", {"handler": "node_fetch.default"}, needs=("node",)),
     Kind("node-server", {"handler": "node_server.default"}, errors=False, needs=("node",)),
     Kind("ruby-rack", {"handler": "config.ru"}, needs=("ruby",)),
+    Kind("perl-psgi", {"handler": "perl.psgi"}, needs=("perl",)),
     Kind("php", {"handler": "script.php"}, whole_max=8 << 20, needs=("php",), counts=False),
     Kind("web", {"command": ["python3", "py_http_server.py"], "runtime": "web", "readiness": "tcp"}, INSTANCE,
          errors=False, stack="", sleeper="waiting for the program's answer", logs=False,
