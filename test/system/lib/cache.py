@@ -1,4 +1,6 @@
 """Folders that are filled once, from a registry, and shared by tests that run at the same time."""
+import fcntl
+import hashlib
 import os
 import pathlib
 import shutil
@@ -11,6 +13,11 @@ from .daemon import BUILD
 CACHE = BUILD / "test-cache"
 
 
+def digest(text):
+    """A short name for this text, or bytes."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()[:16]
+
+
 def filled(name, fill):
     """The folder of that name below CACHE. If it is not there, fill(folder) makes it, and may skip the
     test: under another name, so that what is there is whole."""
@@ -19,17 +26,17 @@ def filled(name, fill):
         return folder
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
+        lock = open(CACHE / f"{name}.lock", "w")  # who comes second waits, and finds it
         half = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}.", dir=CACHE))
     except OSError as e:
         pytest.skip(f"{name} cannot be fetched to {CACHE}: {e.strerror}")
-    try:
-        fill(half)
-        half.chmod(0o755)
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            os.rename(half, folder)
-        except OSError:
-            if not folder.exists():  # else another test was faster
-                raise
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+            if not folder.exists():
+                fill(half)
+                half.chmod(0o755)
+                os.rename(half, folder)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
     return folder

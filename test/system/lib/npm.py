@@ -1,12 +1,11 @@
 """Packages from npm, for the tests that want real ones."""
-import hashlib
 import json
 import shutil
 import subprocess
 
 import pytest
 
-from .cache import filled
+from .cache import digest, filled
 
 
 def node():
@@ -35,5 +34,4 @@ def packages(**versions):
         if done.returncode != 0:
             pytest.skip("npm cannot fetch %s: %s" % (", ".join(wanted), done.stderr.strip()[-300:]))
 
-    key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
-    return filled(f"npm-{key}", fill) / "node_modules"
+    return filled(f"npm-{digest(json.dumps(wanted))}", fill) / "node_modules"

@@ -1,11 +1,10 @@
 """Packages from PyPI, for the tests that want real ones, once for an interpreter."""
-import hashlib
 import subprocess
 import sys
 
 import pytest
 
-from .cache import filled
+from .cache import digest, filled
 
 
 def packages(*requirements, python=sys.executable):
@@ -22,5 +21,4 @@ def packages(*requirements, python=sys.executable):
         if done.returncode != 0:
             pytest.skip("pip cannot fetch %s: %s" % (", ".join(requirements), done.stderr.strip()[-300:]))
 
-    key = hashlib.sha256(repr((sorted(requirements), version)).encode()).hexdigest()[:16]
-    return filled(f"pypi-{key}", fill)
+    return filled(f"pypi-{digest(repr((sorted(requirements), version)))}", fill)
