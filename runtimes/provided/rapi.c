@@ -5,6 +5,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
+
+#define RAPI_PRELUDE "application/vnd.awslambda.http-integration-response"
 
 /* The names are those that programs see in messages. */
 static const struct sm_state states[_RAPI_STATE_MAX] = {
@@ -49,6 +52,11 @@ void rapi_cut(struct rapi *r, bool again)
 }
 
 /* ---- requests ---- */
+
+bool rapi_has_prelude(const char *content_type)
+{
+    return strncasecmp(content_type, RAPI_PRELUDE, strlen(RAPI_PRELUDE)) == 0;
+}
 
 static void refuse(struct rapi_request *q, unsigned status, const char *type, const char *message)
 {
@@ -105,6 +113,7 @@ static void take_invocation(struct rapi *r, const struct http_head *head, struct
     if (!ask(r, is_response ? RAPI_RESPONSE : RAPI_ERROR, q))
         return;
     q->call = is_response ? RAPI_CALL_RESPONSE : RAPI_CALL_ERROR;
+    q->streaming = is_response && rapi_has_prelude(q->content_type);
     if (!is_response || !http_head_find(head, "Lambda-Runtime-Function-Response-Mode", &mode))
         return;
     q->streaming = slice_eq_nocase(mode, SLICE_LIT("streaming"));

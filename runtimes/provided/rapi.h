@@ -75,6 +75,10 @@ const char *rapi_state_name(enum rapi_state state);
 /* The head of a request: makes the move that it asks for, or refuses. */
 void rapi_take(struct rapi *r, const struct http_head *head, struct rapi_request *ret);
 
+/* Whether an answer of this type begins with status and headers as JSON, and eight NULs. Such a one
+ * is streamed, also if it names no mode: Go's client names none. */
+bool rapi_has_prelude(const char *content_type);
+
 /* The event has been given to the program that has asked. */
 void rapi_give(struct rapi *r, struct slice id);
 

@@ -1,5 +1,7 @@
 #include "result.h"
 
+#include "rapi.h"
+
 #include "json/text.h"
 
 #include <errno.h>
@@ -10,7 +12,6 @@
 #define PRELUDE_ZEROES  8
 #define STACK_BYTES_MAX (64 * 1024)
 #define HEADERS_MAX     HTTP_HEADERS_MAX
-#define PRELUDE_TYPE    "application/vnd.awslambda.http-integration-response"
 #define MARSHAL_ERROR   "Runtime.MarshalError"
 
 /* Headers, with the strings that were made for them. */
@@ -264,7 +265,7 @@ void result_stream_begin(struct result_stream *s, struct worker *w, const char *
 {
     *s = (struct result_stream){.w = w, .prelude = BUF_INIT(PRELUDE_MAX + PRELUDE_ZEROES)};
     (void)snprintf(s->content_type, sizeof(s->content_type), "%s", content_type);
-    s->in_prelude = strncasecmp(content_type, PRELUDE_TYPE, strlen(PRELUDE_TYPE)) == 0;
+    s->in_prelude = rapi_has_prelude(content_type);
 }
 
 static int stream_fail(struct result_stream *s, const char *what)

@@ -200,6 +200,18 @@ static void a_wrong_mode_is_an_answer(void **state)
            "\"errorType\":\"InvalidFunctionResponseMode\"}");
 }
 
+static void what_has_a_prelude_streams_without_a_mode(void **state)
+{
+    struct fixture *f = *state;
+
+    give(f, "i1");
+    buf_clear(&f->conn.out);
+    post(f, "invocation/i1/response",
+         "Content-Type: application/vnd.awslambda.http-integration-response\r\n", "{}");
+    assert_true(f->conn.request.streaming);
+    expect(f, 202, OK);
+}
+
 static void trailers_tell_of_an_error(void **state)
 {
     struct fixture *f = *state;
@@ -309,6 +321,7 @@ int main(void)
         TEST(the_order_is_kept),
         TEST(nothing_follows_an_error_of_init),
         TEST(a_wrong_mode_is_an_answer),
+        TEST(what_has_a_prelude_streams_without_a_mode),
         TEST(trailers_tell_of_an_error),
         TEST(a_body_cut_short_may_be_sent_again),
         TEST(other_paths_and_methods),

@@ -1,15 +1,11 @@
 """Programs that speak Lambda's Runtime API, and what is answered to those that speak it wrongly."""
 import concurrent.futures
 import json
-import os
 import pathlib
 import shutil
 import socket
-import subprocess
 
 import pytest
-from lib import pypi
-from lib.daemon import BUILD
 
 BOOT = (pathlib.Path(__file__).parent / "boot.py").read_text()
 EXAMPLE = pathlib.Path(__file__).parents[3] / "examples/provided"
@@ -196,89 +192,9 @@ def test_a_missing_bootstrap_is_told(mayfly):
     assert "bootstrap" in daemon.log
 
 
-# ---- the clients that others have written ----
-
-
 def test_a_shell_with_curl(mayfly):
     if not shutil.which("curl"):
         pytest.skip("there is no curl on PATH")
     daemon = mayfly({"bootstrap": ((EXAMPLE / "bootstrap").read_text(), 0o755), "mayfly.json":
                      (EXAMPLE / "mayfly.json").read_text()})
     assert daemon.get("/hello?name=Ada").text == "Hello from hello.greet\n"
-
-
-def test_awslambdaric(mayfly):
-    folder = pypi.packages("awslambdaric==4.2.2", python=PYTHON)
-    daemon = mayfly({
-        "mayfly.json": {"functions": {"f": {"runtime": "provided", "handler": "app.handler", "routes": ["/f/*"],
-                                            "command": [PYTHON, "-m", "awslambdaric", "app.handler"]}}},
-        "app.py": """
-            def handler(event, context):
-                if event["rawPath"] == "/f/error":
-                    raise ValueError("broken")
-                return {"statusCode": 200, "body": context.function_name + event["rawPath"]}
-        """}, prepare=lambda path: shutil.copytree(folder, path, dirs_exist_ok=True))
-    assert daemon.get("/f/x").text == "f/f/x"
-    response = daemon.get("/f/error")
-    assert response.status == 500
-    assert (why(daemon, response)["errorType"], why(daemon, response)["errorMessage"]) == ("ValueError", "broken")
-
-
-GO = """
-package main
-
-import (
-\t"context"
-\t"errors"
-
-\t"github.com/aws/aws-lambda-go/events"
-\t"github.com/aws/aws-lambda-go/lambda"
-)
-
-func handle(ctx context.Context, e events.LambdaFunctionURLRequest) (events.LambdaFunctionURLResponse, error) {
-\tif e.RawPath == "/f/error" {
-\t\treturn events.LambdaFunctionURLResponse{}, errors.New("broken")
-\t}
-\treturn events.LambdaFunctionURLResponse{StatusCode: 200, Body: "go " + e.RawPath}, nil
-}
-
-func main() { lambda.Start(handle) }
-"""
-
-
-def go_bootstrap():
-    """Built once into the test cache. Skips the test without Go or its modules."""
-    built = BUILD / "test-cache" / "go-aws-lambda-1.47.0" / "bootstrap"
-    if built.exists():
-        return built
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if not go or not os.access(BUILD, os.W_OK):
-        pytest.skip("there is no go to build with")
-    folder = built.with_suffix(f".{os.getpid()}")
-    folder.mkdir(parents=True)
-    (folder / "main.go").write_text(GO)
-    (folder / "go.mod").write_text("module hello\n\ngo 1.21\n")
-    env = {**os.environ, "CGO_ENABLED": "0", "HOME": str(folder), "GOPATH": str(folder / "go"), "GOFLAGS": "-modcacherw"}
-    try:
-        for words in (["get", "github.com/aws/aws-lambda-go@v1.47.0"],
-                      ["build", "-tags", "lambda.norpc", "-o", "bootstrap", "."]):
-            done = subprocess.run(["nice", go, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
-            if done.returncode != 0:
-                pytest.skip(f"go {words[0]}: {done.stderr.strip()[-300:]}")
-        (folder / "bootstrap").replace(built)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return built
-
-
-def test_aws_lambda_go(mayfly):
-    binary = go_bootstrap()
-    daemon = mayfly({"mayfly.json": {"functions": {
-        "f": {"runtime": "provided", "handler": "bootstrap", "routes": ["/f/*"]},
-        "i": {"runtime": "provided", "handler": "bootstrap", "routes": ["/i/*"], "isolation": "instance"}}}},
-        prepare=lambda path: shutil.copy(binary, path / "bootstrap"))
-    assert daemon.get("/f/x").text == "go /f/x"
-    assert [daemon.get("/i/x").text for _ in range(3)] == ["go /i/x"] * 3
-    response = daemon.get("/f/error")
-    assert response.status == 500
-    assert why(daemon, response)["errorMessage"] == "broken"
