@@ -199,6 +199,7 @@ void client_free(struct client *c)
     list_remove(&c->link);
     buf_deinit(&c->in);
     buf_deinit(&c->out);
+    free(c->more_ctx);
     free(c);
 }
 
@@ -557,11 +558,13 @@ void client_flush(struct client *c)
         end_stall(c);
     if ((c->state == CLIENT_BUSY || c->state == CLIENT_TUNNEL) && c->answered)
         client_settle(c);
+    else if (c->more)
+        client_pump(c);
     else if (c->invocation && c->invocation->worker)
         worker_pump_in(c->invocation->worker); /* there is room again */
 }
 
-static int write_common_headers(struct client *c, bool has_date)
+int client_write_common_headers(struct client *c, bool has_date)
 {
     char date[CLOCK_HTTP_SIZE];
     int r = 0;
@@ -599,7 +602,7 @@ void client_answer(struct client *c, unsigned status, const char *headers, const
     if (r == 0 && headers)
         r = buf_append_str(&c->out, headers);
     if (r == 0)
-        r = write_common_headers(c, false);
+        r = client_write_common_headers(c, false);
     if (r == 0)
         r = http_write_head_end(&c->out);
     if (r == 0 && !c->head_request && !bodyless)
@@ -740,7 +743,7 @@ int client_begin(struct client *c, const struct http_head *head, struct invocati
     if (r == 0 && c->local)
         r = http_write_header_str(&c->out, "Mayfly-Outcome", outcome_name(inv->outcome));
     if (r == 0 && head->status != 101)
-        r = write_common_headers(c, has_date);
+        r = client_write_common_headers(c, has_date);
     return r == 0 ? http_write_head_end(&c->out) : r;
 }
 

@@ -20,6 +20,10 @@ enum client_state {
     _CLIENT_STATE_MAX,
 };
 
+/* Adds the next piece of an answer's body to b. Returns 1 if there is more, 0 at the end, or a
+ * negative errno, which breaks the answer off. */
+typedef int client_more(void *ctx, struct buf *b);
+
 struct client {
     struct list link;
     struct gateway *gateway;
@@ -46,6 +50,8 @@ struct client {
     int unsent_seen;    /* bytes of the answer in the kernel at the last check, while stalled */
     uint64_t body_total;
     uint64_t lingered;
+    client_more *more; /* of an answer by pieces; NULL: there are none, or no more */
+    void *more_ctx;
 };
 
 /* Accept what waits: on the TCP listener, on the unix socket; and again after a pause. */
@@ -57,6 +63,15 @@ void clients_on_accept_pause(struct loop_timer *t);
  * lines ("A: b\r\n") or NULL. */
 void client_answer(struct client *c, unsigned status, const char *headers, const char *type,
                    struct slice body);
+
+/* Answers with a body that is made as fast as the client takes it: more() is asked again when all
+ * that it has given is on its way. Frees ctx, with free(), when it is not needed any more. */
+void client_answer_pieces(struct client *c, const char *type, client_more *more, void *ctx_consume);
+
+void client_pump(struct client *c); /* its next piece */
+
+/* Date and Connection. */
+int client_write_common_headers(struct client *c, bool has_date);
 
 /* {"errorType": ..., "errorMessage": message, "requestId": id}, with the type that belongs to the
  * status (model/failure.h); id may be empty. */

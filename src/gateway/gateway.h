@@ -8,12 +8,14 @@
  */
 
 #include "base/slots.h"
+#include "gateway/metrics.h"
 #include "http/http.h"
 #include "loop/loop.h"
 #include "model/record.h"
 #include "model/snapshot.h"
 #include "os/cpu.h"
 #include "os/pidref.h"
+#include "os/self.h"
 #include "wire/wire.h"
 
 #define BODY_WINDOW     65536 /* bytes held per direction before the sender has to wait */
@@ -92,6 +94,9 @@ struct gateway {
     struct watchdog *watchdog;
     bool watchdog_realtime;
     struct cpu_meter cpu;
+    struct metrics *metrics;
+    struct self_meter self;
+    uint64_t started_us; /* wall clock */
     bool draining;
     struct journal journal;
     char *recent[RECENT_RECORDS]; /* JSON of the last records, a ring */

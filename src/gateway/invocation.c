@@ -162,6 +162,7 @@ static void write_record(struct invocation *inv)
     } else {
         r.wait_ns = r.total_ns - MIN(r.total_ns, inv->init_ns);
     }
+    metrics_record(pool_metrics(inv->pool), &r);
     journal_record(inv->gateway, &r);
 }
 
@@ -220,8 +221,8 @@ static void on_queue_timeout(struct loop_timer *t)
                                on_queue_timeout);
         return;
     }
-    invocation_fail(inv, OUTCOME_UNAVAILABLE, 503,
-                    "no worker became free within the function's queue_timeout");
+    invocation_refuse(inv, THROTTLE_QUEUE_TIMEOUT, 503,
+                      "no worker became free within the function's queue_timeout");
 }
 
 static void note_over_time(struct invocation *inv, enum limit_hit hit, uint64_t used_ms)
@@ -452,6 +453,13 @@ void invocation_fail(struct invocation *inv, enum outcome outcome, unsigned stat
     if (inv->state == INVOCATION_QUEUED)
         pool_forget(inv->pool, inv);
     invocation_move(inv, inv->state == INVOCATION_QUEUED ? INVOCATION_DONE : INVOCATION_ENDING);
+}
+
+void invocation_refuse(struct invocation *inv, enum throttle reason, unsigned status,
+                       const char *error)
+{
+    metrics_throttled(pool_metrics(inv->pool), reason);
+    invocation_fail(inv, status == 429 ? OUTCOME_THROTTLED : OUTCOME_UNAVAILABLE, status, error);
 }
 
 void invocation_hangup(struct invocation *inv, enum outcome outcome, unsigned status,

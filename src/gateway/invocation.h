@@ -88,6 +88,11 @@ void invocation_hit(struct invocation *inv, const struct limit_use *limit);
 void invocation_fail(struct invocation *inv, enum outcome outcome, unsigned status,
                      const char *error);
 
+/* The same for want of something, with 429 or 503; counted by what it is that it had to wait for.
+ */
+void invocation_refuse(struct invocation *inv, enum throttle reason, unsigned status,
+                       const char *error);
+
 /* The client went away (status 0), or is answered by the caller with that status. */
 void invocation_hangup(struct invocation *inv, enum outcome outcome, unsigned status,
                        const char *error);

@@ -3,6 +3,7 @@
 #include "gateway/client.h"
 #include "gateway/invocation.h"
 #include "gateway/journal.h"
+#include "gateway/metrics-answer.h"
 #include "gateway/pool.h"
 #include "gateway/request.h"
 #include "gateway/watchdog.h"
@@ -191,6 +192,8 @@ bool local_answer(struct client *c, const struct http_head *head)
         client_answer(c, 200, NULL, "application/json", SLICE_LIT(VERSION_JSON));
     else if (get && slice_eq(path, SLICE_LIT("/healthz")))
         answer_health(c);
+    else if (get && slice_eq(path, SLICE_LIT("/metrics")))
+        metrics_answer(c);
     else if (get && between(path, SLICE_LIT("/api/v1/records/"), SLICE_LIT(""), &part))
         return answer_record(c, part);
     else if (slice_eq(head->method, SLICE_LIT("POST")) &&

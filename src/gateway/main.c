@@ -12,6 +12,7 @@
 #include "os/fd.h"
 #include "os/proc.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -199,9 +200,14 @@ static int start(struct gateway *g)
     loop_task_init(&g->bury, on_bury);
     loop_task_init(&g->drain_check, on_drain_check);
     cpu_meter_open(&g->cpu);
+    self_meter_open(&g->self);
+    g->started_us = clock_wall_us();
+    g->metrics = metrics_new();
     slots_init(&g->workers, WORKERS_MAX_MAX * 2);
     if (r == 0)
         r = journal_open(g);
+    if (r == 0 && !g->metrics)
+        r = -ENOMEM;
     if (r == 0)
         r = start_watchdog(g);
     if (r == 0)

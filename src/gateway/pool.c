@@ -207,6 +207,7 @@ static void want_zygote(struct pool *p)
 
     sm_move(pool_states, &p->state, POOL_LOADING);
     p->zygote = 0;
+    p->asked = true;
     p->wanted_ns = loop_now(p->gateway->loop);
     links_send_supervisor(p->gateway, &m);
 }
@@ -323,6 +324,7 @@ void pool_on_zygote_started(struct gateway *g, struct wire_message *m)
     /* A new gateway is told of zygotes that it has not asked for: they are welcome, if current. */
     if (p && p->state == POOL_COLD && !p->retired) {
         sm_move(pool_states, &p->state, POOL_LOADING);
+        p->asked = false;
         p->wanted_ns = loop_now(g->loop);
     }
     if (!p || p->state != POOL_LOADING || p->zygote > 0) {
@@ -348,6 +350,8 @@ void pool_on_zygote_ready(struct pool *p, pid_t pid)
     if (p->state != POOL_LOADING)
         return;
     sm_move(pool_states, &p->state, POOL_WARM);
+    if (p->asked)
+        metric_observe(&pool_metrics(p)->init, now - p->wanted_ns);
     free(take_ptr(p->load_error));
     p->zygote_pid = pid;
     p->n_unused_deaths = 0;
@@ -374,6 +378,7 @@ static void on_load_failed(struct pool *p, struct slice error)
                             .version = slice_str(p->function->version),
                             .text = error};
 
+    pool_metrics(p)->init_failures++;
     free(p->load_error);
     p->load_error = slice_dup(error);
     p->load_failed_ns = loop_now(p->gateway->loop);
@@ -441,6 +446,7 @@ static void on_worker_message(struct pool *p, struct wire_message *m)
         w = slots_get(&g->workers, m->fork_failed.worker);
         if (w && w->pool == p) {
             w->fork_error = m->fork_failed.error < ERRNO_MAX ? (int)m->fork_failed.error : EAGAIN;
+            pool_metrics(p)->spawn_failures++;
             log_warning("fork.failed", "function=%s error=%s", p->function->name,
                         strerrordesc_np(w->fork_error));
             worker_ended(w, NULL);
@@ -586,8 +592,8 @@ static struct worker *find_worker(struct pool *p, struct invocation *inv)
     }
     w = worker_new(p);
     if (!w && p->n_busy == 0)
-        invocation_fail(inv, OUTCOME_UNAVAILABLE, 503,
-                        "the gateway has no file descriptors or memory left for another worker");
+        invocation_refuse(inv, THROTTLE_RESOURCES, 503,
+                          "the gateway has no file descriptors or memory left for another worker");
     return w;
 }
 
@@ -656,8 +662,8 @@ void pool_submit(struct pool *p, struct invocation *inv)
     const struct limits *limits = &p->function->limits;
 
     if (!within_rate(p)) {
-        invocation_fail(inv, OUTCOME_THROTTLED, 429,
-                        "more requests a second than the function's `rate` allows");
+        invocation_refuse(inv, THROTTLE_RATE, 429,
+                          "more requests a second than the function's `rate` allows");
         return;
     }
     note_arrival(p);
@@ -671,8 +677,8 @@ void pool_submit(struct pool *p, struct invocation *inv)
         return;
     }
     if (p->n_queue > limits->queue_max) {
-        invocation_fail(inv, OUTCOME_THROTTLED, 429,
-                        "the function's queue is full: see its `concurrency` and `queue`");
+        invocation_refuse(inv, THROTTLE_QUEUE, 429,
+                          "the function's queue is full: see its `concurrency` and `queue`");
         return;
     }
     list_add_last(&p->queue, &inv->link);
@@ -680,8 +686,8 @@ void pool_submit(struct pool *p, struct invocation *inv)
     pool_dispatch(p);
     /* A queue of 0 still lets a request wait for a zygote: that is its cold start. */
     if (inv->state == INVOCATION_QUEUED && p->state == POOL_WARM && p->n_queue > limits->queue_max)
-        invocation_fail(inv, OUTCOME_THROTTLED, 429,
-                        "all workers are busy and the function's `queue` is full");
+        invocation_refuse(inv, THROTTLE_QUEUE, 429,
+                          "all workers are busy and the function's `queue` is full");
 }
 
 void pool_on_worker_gone(struct pool *p)

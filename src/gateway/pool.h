@@ -15,6 +15,7 @@ struct pool {
     struct list link;
     struct list waiting_link;
     struct gateway *gateway;
+    struct metric_function *metrics; /* NULL: nobody has asked for it yet; see pool_metrics() */
     struct served *served;
     const struct function *function;
     enum pool_state state;
@@ -35,6 +36,7 @@ struct pool {
     unsigned n_unused_deaths;
     unsigned n_dead_zygotes; /* weighed */
     uint64_t wanted_ns;      /* when the zygote was asked for */
+    bool asked;              /* by this gateway: it has not taken over one that was there */
     uint64_t last_used_ns;
     double rate; /* arrivals per second, decaying */
     uint64_t rate_at_ns;
@@ -48,6 +50,7 @@ struct pool {
 /* Makes pools for the functions of a new snapshot and retires those that are gone. */
 int pools_serve(struct gateway *g, struct snapshot *snapshot_take);
 struct pool *pools_find(struct gateway *g, const struct function *f);
+struct metric_function *pool_metrics(struct pool *p); /* its counters; never NULL */
 struct pool *pools_find_zygote(struct gateway *g, uint64_t zygote);
 
 /* Admits, queues or refuses the invocation. */

@@ -128,6 +128,7 @@ struct worker *worker_new(struct pool *p)
     p->n_standbys++;
     r = worker_connect(w);
     if (r < 0) {
+        pool_metrics(p)->spawn_failures++;
         log_warning("worker.start", "function=%s error=%s", p->function->name, strerrordesc_np(-r));
         bury(w);
         return NULL;
@@ -151,6 +152,7 @@ int worker_started(struct worker *w, int pidfd_consume)
         fd_close(pidfd_consume);
         return r;
     }
+    metric_observe(&pool_metrics(p)->spawn, loop_now(p->gateway->loop) - w->forked_ns);
     p->start_seconds += (seconds - p->start_seconds) / 8;
     if (parent != p->zygote_pid) {
         pidref_done(&w->process); /* what the watchdog kills on a zygote's word is the zygote's */
@@ -322,7 +324,7 @@ static void worker_try_finish(struct worker *w)
     if (w->state == WORKER_BUSY && w->fork_error != 0) {
         (void)snprintf(why, sizeof(why), "no process can be started for the request: %s",
                        strerrordesc_np(w->fork_error));
-        invocation_fail(w->invocation, OUTCOME_UNAVAILABLE, 503, why);
+        invocation_refuse(w->invocation, THROTTLE_RESOURCES, 503, why);
     } else if (w->state == WORKER_BUSY) {
         struct limit_use limit = limit_of_end(w);
 
