@@ -59,10 +59,10 @@ const char *store_error(const struct store *s);
  */
 int store_batch_begin(struct store *s, uint64_t boot, uint64_t batch);
 
-/* Stores a record and counts it in the rollups of its function, version and start. `memory_bytes`
- * is the limit of its function, for the meter; 0 counts its peak. Returns -EINVAL for a request id
- * that is no UUID or an empty function, which spoils nothing. */
-int store_add_record(struct store *s, const struct record *r, uint64_t memory_bytes);
+/* Stores a record and counts it in the rollups of its function, version and arrival. The meter
+ * takes its memory limit, or the peak if it has none. -EINVAL for a request id that is no UUID
+ * spoils nothing. */
+int store_add_record(struct store *s, const struct record *r);
 int store_add_log(struct store *s, const struct log_line *l);
 
 /* What is known to be missing: `n` of `what` ("records", "log lines"), at the present time. */
