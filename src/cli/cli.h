@@ -125,13 +125,19 @@ void man_write(FILE *to, const struct cli_command *command); /* NULL: mayfly(1) 
 /* ---- the commands ---- */
 
 enum cli_exit command_completion(struct cli *cli);
+enum cli_exit command_dashboard(struct cli *cli);
 enum cli_exit command_dev(struct cli *cli);
 enum cli_exit command_doctor(struct cli *cli);
 enum cli_exit command_help(struct cli *cli);
 enum cli_exit command_init(struct cli *cli);
 enum cli_exit command_inspect(struct cli *cli);
 enum cli_exit command_invoke(struct cli *cli);
+enum cli_exit command_logs(struct cli *cli);
 enum cli_exit command_ps(struct cli *cli);
+enum cli_exit command_records(struct cli *cli);
 enum cli_exit command_secret(struct cli *cli);
 enum cli_exit command_serve(struct cli *cli);
+enum cli_exit command_token(struct cli *cli);
+enum cli_exit command_trace(struct cli *cli);
+enum cli_exit command_usage(struct cli *cli);
 enum cli_exit command_version(struct cli *cli);

@@ -83,6 +83,64 @@ static const struct cli_option secret_options[] = {
     OPTION_END,
 };
 
+#define STREAMS  "stdout stderr system"
+#define OUTCOMES "ok error timeout crash bad_reply init hangup bad_request throttled unavailable"
+#define TRIGGERS "http invoke schedule queue upload database"
+
+static const struct cli_option logs_options[] = {
+    {"follow", 'f', NULL, "go on with what comes", NULL},
+    {"lines", 'n', "N", "the last N lines (100; with -f 10)", NULL},
+    {"since", 0, "TIME", "from then on, all of them", NULL},
+    {"until", 0, "TIME", "up to then", NULL},
+    {"request", 'r', "ID", "of this request", NULL},
+    {"grep", 'g', "TEXT", "that contain TEXT", NULL},
+    {"stream", 0, "NAME", "of stdout, stderr, or system (mayfly's own)", STREAMS},
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
+static const struct cli_option trace_options[] = {
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
+static const struct cli_option records_options[] = {
+    {"failed", 'f', NULL, "that failed, in whatever way", NULL},
+    {"outcome", 'o', "NAME", "with this outcome: ok, error, timeout, ...", OUTCOMES},
+    {"slowest", 0, NULL, "the slowest first, not the newest", NULL},
+    {"since", 0, "TIME", "that arrived then or later", NULL},
+    {"until", 0, "TIME", "that arrived before", NULL},
+    {"min", 0, "TIME", "that took at least so long (10ms)", NULL},
+    {"max", 0, "TIME", "that took at most so long", NULL},
+    {"version", 0, "VERSION", "of this version of the function", NULL},
+    {"trigger", 0, "NAME", "with this trigger: http, invoke, ...", TRIGGERS},
+    {"limit", 'n', "N", "at most N (20)", NULL},
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
+static const struct cli_option usage_options[] = {
+    {"by", 'b', "WHAT", "a row for each function, version or day", "function version day"},
+    {"since", 0, "TIME", "from then on (all that is kept)", NULL},
+    {"until", 0, "TIME", "up to then", NULL},
+    {"price", 'p', "FILE", "what it costs, by the prices in FILE", NULL},
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
+static const struct cli_option token_options[] = {
+    {"names", 0, NULL, "ls: print the names only", NULL},
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
+static const struct cli_option dashboard_options[] = {
+    {"no-open", 0, NULL, "print it, open nothing", NULL},
+    {"print", 0, NULL, "print it and not a word more", NULL},
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
 static const struct cli_option help_options[] = {
     {"man", 0, NULL, "print the manual page (for man -l -)", NULL},
     OPTION_END,
@@ -125,6 +183,34 @@ const struct cli_command cli_commands[] = {
      "standbys (forked ahead of need) and zygotes (in which a function is loaded).\n"
      "RSS is all the memory that a process sees, OWN what it shares with nobody.\n",
      ps_options, command_ps},
+    {"logs", "[NAME]", 0, 1, "show what functions print",
+     "Shows the log lines of the function NAME, or of all: time, function, the\n"
+     "beginning of the request's id, and the line, behind a sign for where it was\n"
+     "written to: | stdout, ! stderr, * mayfly itself. --json prints a line of JSON\n"
+     "for each.\n"
+     "\n"
+     "TIME is a duration before now (90s, 10m, 2h30m, 3d), a time of today (13:05),\n"
+     "or a date with or without a time (2026-11-29, 2026-11-29T13:05:10Z).\n"
+     "With -f it survives restarts of the daemon, and says when it missed lines.\n",
+     logs_options, command_logs},
+    {"trace", "ID", 1, 1, "show one request whole",
+     "Shows how the time of a request went by, what it took of CPU and memory, what\n"
+     "it printed and when, and the stack if it died. ID may be the first 8 digits\n"
+     "of an id, or more where those fit many, or \"last\" for the newest request.\n",
+     trace_options, command_trace},
+    {"records", "[NAME]", 0, 1, "search the requests that were",
+     "Lists requests, of the function NAME or of all, the newest first.\n"
+     "Durations are written like 250us, 10ms, 1.5s or 2m; for times see\n"
+     "`mayfly help logs`.\n",
+     records_options, command_records},
+    {"usage", "", 0, 0, "show what ran and what it took: the bill",
+     "Adds up what requests took: run time, CPU time (user and system, children\n"
+     "included), memory times run time (by the function's \"memory\" limit, else by\n"
+     "the peak), and bytes. What is idle is in none of it.\n"
+     "--price FILE adds what it costs. FILE is JSON:\n"
+     "  {\"currency\": \"EUR\", \"per_request\": 0.0000002,\n"
+     "   \"per_gb_second\": 0.0000166667, \"per_cpu_second\": 0.00001}\n",
+     usage_options, command_usage},
     {"inspect", "[NAME]", 0, 1, "show functions and routes",
      "Shows the functions that the daemon serves, or with --project (and where no\n"
      "daemon runs) what it would serve of that folder: a check of mayfly.json.\n",
@@ -140,6 +226,16 @@ const struct cli_command cli_commands[] = {
      "secret become a new version. The key is STATE/secrets.key, or mayfly.key of\n"
      "systemd's credentials ($CREDENTIALS_DIRECTORY).\n",
      secret_options, command_secret, .actions = "set ls rm"},
+    {"token", "create NAME | ls | rm NAME", 1, 2, "say who may use the admin listener",
+     "Makes, lists and removes tokens for the API and the metrics on the admin\n"
+     "listener. A token is shown once, when it is made; the daemon keeps its hash.\n"
+     "  MAYFLY_TOKEN=$(mayfly token create laptop) mayfly ps --url http://...\n"
+     "A removed token is refused at once.\n",
+     token_options, command_token, .actions = "create ls rm"},
+    {"dashboard", "", 0, 0, "open the dashboard",
+     "Prints an address of the dashboard that lets in once, within 5 minutes, and\n"
+     "where there is a desktop opens it in a browser.\n",
+     dashboard_options, command_dashboard},
     {"doctor", "", 0, 0, "show what this machine offers",
      "Tries what mayfly needs of the kernel, each layer of the sandbox that this\n"
      "user's functions get, and the tools of each language. Exits with 1 if\n"

@@ -48,10 +48,9 @@ static void bash_command(const struct cli_command *command)
     (void)printf("'\n");
     if (command->actions) {
         (void)printf("        operands='%s'\n", command->actions);
-        if (takes(command, "SECRET")) {
-            (void)printf("        [ \"$COMP_CWORD\" -eq 2 ] || operands=$(mayfly secret ls --names "
-                         "2>/dev/null)\n");
-        }
+        (void)printf("        [ \"$COMP_CWORD\" -eq 2 ] || operands=$(mayfly %s ls --names "
+                     "2>/dev/null)\n",
+                     command->name);
     } else if (takes(command, "DIR")) {
         (void)printf("        operands=$(compgen -d -- \"$word\")\n");
     } else if (takes(command, "NAME")) {
@@ -144,10 +143,8 @@ static void zsh_completion(void)
         }
         if (command->actions) {
             (void)printf(" \\\n            '1:action:(%s)'", command->actions);
-            if (takes(command, "SECRET")) {
-                (void)printf(" \\\n            '2:secret:($(mayfly secret ls --names "
-                             "2>/dev/null))'");
-            }
+            (void)printf(" \\\n            '2:name:($(mayfly %s ls --names 2>/dev/null))'",
+                         command->name);
         } else if (takes(command, "DIR")) {
             (void)printf(" \\\n            '::folder:_files -/'");
         } else if (takes(command, "NAME")) {

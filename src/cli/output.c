@@ -68,14 +68,14 @@ void json_pair_u64(struct jsonw *w, const char *key, uint64_t value)
     jsonw_u64(w, value);
 }
 
-void text_quoted(FILE *to, struct slice s)
+static void quote_but(FILE *to, struct slice s, unsigned char kept)
 {
     const unsigned char *p = (const unsigned char *)s.base;
 
     for (size_t i = 0; i < s.len;) {
         size_t n = utf8_len(p + i, s.len - i);
 
-        if (n == 0 || (utf8_is_control(p + i, n) && p[i] != '\n')) {
+        if (n == 0 || (utf8_is_control(p + i, n) && p[i] != kept)) {
             n = n ? n : 1;
             for (size_t k = 0; k < n; k++) {
                 (void)fprintf(to, "\\x%02x", p[i + k]);
@@ -85,6 +85,16 @@ void text_quoted(FILE *to, struct slice s)
         }
         i += n;
     }
+}
+
+void text_quoted(FILE *to, struct slice s)
+{
+    quote_but(to, s, '\n');
+}
+
+void line_quoted(FILE *to, struct slice s)
+{
+    quote_but(to, s, '\t');
 }
 
 static void fail_json(const struct cli *cli, enum cli_exit code, const char *hint,

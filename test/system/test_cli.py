@@ -11,8 +11,8 @@ from lib.daemon import MAYFLY, run_cli
 
 EXITS = {"ok": 0, "failure": 1, "usage": 2, "not_found": 3, "auth": 4, "conflict": 5, "function": 6,
          "timeout": 7, "unreachable": 8}
-COMMANDS = {"init", "dev", "serve", "invoke", "ps", "inspect", "secret", "doctor", "completion", "help",
-            "version"}
+COMMANDS = {"init", "dev", "serve", "invoke", "ps", "logs", "trace", "records", "usage", "inspect", "secret",
+            "token", "dashboard", "doctor", "completion", "help", "version"}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,36 @@ def test_exit_codes_are_documented(tree):
     (["secret", "rm", "X", "--state", "/nonexistent"], 3),
     (["secret", "ls", "--project", "/nonexistent"], 3),
     (["secret", "ls", "--project", "/", "--state", "/"], 2),
+    (["logs"], 8),
+    (["logs", "f", "g"], 2),
+    (["logs", "--since", "soon"], 2),
+    (["logs", "--lines", "many"], 2),
+    (["logs", "--lines", "1001"], 2),
+    (["logs", "--lines", "1001", "--since", "1h"], 8),
+    (["logs", "--stream", "stdin"], 2),
+    (["logs", "--follow", "--until", "1h"], 2),
+    (["logs", "--follow"], 8),
+    (["trace"], 2),
+    (["trace", "nonsense"], 2),
+    (["trace", "0192abc"], 2),
+    (["trace", "0192abcd-0192-7abc-8abc-0192abcd0192-"], 8),
+    (["trace", "0192abcd-0192-7abc-8abc-0192abcd01923"], 2),
+    (["trace", "last"], 8),
+    (["records"], 8),
+    (["records", "--outcome", "good"], 2),
+    (["records", "--min", "long"], 2),
+    (["records", "--limit", "-1"], 2),
+    (["usage"], 8),
+    (["usage", "--by", "hour"], 2),
+    (["usage", "--price", "/nonexistent"], 3),
+    (["usage", "--price", "/etc/passwd"], 2),
+    (["token"], 2),
+    (["token", "show"], 2),
+    (["token", "create"], 2),
+    (["token", "ls", "x"], 2),
+    (["token", "ls"], 8),
+    (["dashboard"], 8),
+    (["dashboard", "--url", "http://127.0.0.1:1"], 2),
     (["version"], 0),
     (["--version"], 0),
 ])
@@ -254,6 +284,8 @@ def test_bash_completion(tree):
         assert bash_complete(command["name"], "--") == {f"--{o['name']}" for o in command["options"]}
     assert bash_complete("init", "--lang", "") == {"python", "node", "c", "exec", "ruby", "php", "perl"}
     assert bash_complete("secret", "") == {"set", "ls", "rm"}
+    assert bash_complete("token", "") == {"create", "ls", "rm"}
+    assert bash_complete("logs", "--stream", "") == {"stdout", "stderr", "system"}
     assert bash_complete("help", "ser") == {"serve"}
     assert bash_complete("completion", "") == {"bash", "zsh", "fish"}
 

@@ -179,14 +179,25 @@ def test_ps(played):
     assert "rss_bytes" not in told[2]
 
 
+ID = "0192abcd-0192-7abc-8abc-0192abcd0192"
+VIEWS = [["logs"], ["logs", "--json"], ["logs", "--since", "1h"], ["records"], ["records", "--json"], ["usage"],
+         ["usage", "--by", "version"], ["trace", ID], ["trace", "last"], ["token", "ls"], ["token", "create", "x"],
+         ["token", "rm", "x"], ["dashboard"]]
+
+
 @pytest.mark.parametrize("body", [
     b"", b"[]", b"{}", b"nonsense", b"[" * 100000, b'{"processes": {}}', b'{"processes": [1, null, {}]}',
     b'{"processes": [{"pid": -1, "function": 7, "kind": "\\u001b[2J", "age_ms": 1e99}]}',
     b'{"functions": 3, "processes": [{"function": "\\u001b]0;x\\u0007", "kind": "worker"}]}',
+    b'{"lines": 5, "records": {}, "rows": null, "record": [], "logs": "x", "tokens": [[]], "token": 7, "url": []}',
+    b'{"lines": [7, {"text": "\\u001b[2J\\u009b"}], "records": [{"path": "\\u001b[2J", "run_ns": 9223372036854775807}],'
+    b' "rows": [[], {"function": "\\u001b[2J", "invocations": -5}], "tokens": [{"name": "\\u001b"}], "token": "\\u001b",'
+    b' "record": {"stack": "\\u001b[2J", "wait_ns": 9223372036854775807, "exit_status": 139, "pid": 1, "run_ns": 1},'
+    b' "logs": [{"time_us": 1, "text": "\\u001b"}], "traceparent": "\\u001b[2J", "url": "http://\\u001b[2J"}',
 ])
 def test_odd_documents(played, body):
     daemon = played(answer(body))
-    for arguments in (["ps"], ["ps", "--json"], ["inspect"], ["inspect", "f"]):
+    for arguments in (["ps"], ["ps", "--json"], ["inspect"], ["inspect", "f"], *VIEWS):
         done = daemon.cli(*arguments)
         assert done.returncode in (0, 1, 3), done
         assert "\x1b" not in done.stdout + done.stderr
@@ -259,3 +270,105 @@ def test_addresses_that_lead_nowhere(tmp_path, arguments, env, code, says):
     done = run_cli("ps", *arguments, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **env})
     assert done.returncode == code, done
     assert says in done.stderr
+
+
+# ---- naming a request ----
+
+def ids(*tails):
+    return [{"request_id": f"01928c9f-4a77-7{tail}-8abc-0192abcd0192", "function": "f"} for tail in tails]
+
+
+def asked(daemon):
+    return [request.decode().split()[1] for request in daemon.requests]
+
+
+@pytest.mark.parametrize("given, records, code, traced", [
+    ("last", ids("aaa", "bbb"), 0, "aaa"),
+    ("01928c9f-4a77-7b", ids("aaa", "bbb"), 0, "bbb"),
+    ("01928C9F4A777B", ids("aaa", "bbb"), 0, "bbb"),
+    ("01928c9f", ids("aaa", "bbb"), 2, None),
+    ("01928c9f-4a77-7c", ids("aaa", "bbb"), 3, None),
+    ("01928c9f-4a77", [], 3, None),
+    ("last", [], 3, None),
+])
+def test_a_request_is_found_by_its_beginning(played, given, records, code, traced):
+    trace = answer({"record": {"request_id": "x"}, "logs": [], "traceparent": ""})
+    daemon = played(routes={"GET /api/v1/records": answer({"records": records, "next": None}),
+                            "GET /api/v1/traces/": trace})
+    done = daemon.cli("trace", given, "--json")
+    assert done.returncode == code, done
+    wanted = f"/api/v1/traces/01928c9f-4a77-7{traced}-8abc-0192abcd0192"
+    assert asked(daemon)[1:] == ([wanted] if traced else [])
+    if given.startswith("01928c9f-4a77"):  # an id begins with its time, so that one millisecond is looked at
+        since, until = 0x01928c9f4a77 * 1000, (0x01928c9f4a77 + 1) * 1000
+        assert f"since={since}&until={until}&" in asked(daemon)[0]
+
+
+def test_ids_that_begin_alike_are_listed(played):
+    daemon = played(routes={"GET /api/v1/records": answer({"records": ids("aaa", "bbb"), "next": None})})
+    done = daemon.cli("trace", "01928c9f")
+    assert done.stderr.splitlines() == [f"{i['request_id']}  f" for i in ids("aaa", "bbb")] + [
+        "mayfly: trace: 2 ids begin with 01928c9f; give more of it"]
+
+
+# ---- what is looked for ----
+
+@pytest.mark.parametrize("arguments, query", [
+    (["f/x y"], {"function=f%2Fx%20y", "limit=20"}),
+    (["--failed", "--slowest", "-n", "3"], {"failed=1", "order=duration", "limit=3"}),
+    (["--outcome", "timeout", "--trigger", "http", "--version", "12"],
+     {"outcome=timeout", "trigger=http", "version=12", "limit=20"}),
+    (["--min", "1.5ms", "--max", "2m", "--since", "2026-11-29T12:00Z", "--until", "2026-11-29T12:00:00.5Z"],
+     {"min_us=1500", "max_us=120000000", "since=1795953600000000", "until=1795953600500000", "limit=20"}),
+])
+def test_a_search_is_put_as_it_was_given(played, arguments, query):
+    daemon = played(answer({"records": [], "next": None}), routes={"POST": b""})
+    done = daemon.cli("records", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "mayfly: records: none\n")
+    path, _, given = asked(daemon)[0].partition("?")
+    assert (path, set(given.split("&"))) == ("/api/v1/records", query)
+
+
+def test_pages_are_put_together(played):
+    def page(request):
+        cursor = int(request.split("cursor=")[1].split()[0]) if "cursor=" in request else 0
+        return [answer({"records": [{"request_id": f"id-{cursor}"}], "next": str(cursor + 1)})]
+
+    daemon = played(routes={"GET /api/v1/records": page})
+    told = json.loads(daemon.cli("records", "--json", "-n", "3").stdout)
+    assert [r["request_id"] for r in told["records"]] == ["id-0", "id-1", "id-2"]
+
+
+def test_the_last_lines_since_then(played):
+    def page(request):
+        at = int(request.split("cursor=")[1].split()[0]) if "cursor=" in request else 0
+        lines = [{"id": at + i + 1, "text": f"line {at + i}"} for i in range(2)]
+        return [answer({"lines": lines, "next": str(at + 2) if at < 4 else None})]
+
+    daemon = played(routes={"GET /api/v1/logs": page})
+    told = daemon.cli("logs", "--json", "--since", "1h", "-n", "3").stdout.splitlines()
+    assert [json.loads(line)["text"] for line in told] == ["line 3", "line 4", "line 5"]
+    told = daemon.cli("logs", "--json", "--since", "1h").stdout.splitlines()
+    assert [json.loads(line)["text"] for line in told] == [f"line {i}" for i in range(6)]
+
+
+
+def test_a_bill_adds_up(played, tmp_path):
+    rows = [{"key": f"f{i}", "function": f"f{i}", "invocations": i, "run_us": 3 * i, "user_us": 2 * i, "system_us": i,
+             "gb_us": 777 * i} for i in range(1, 9)]
+    daemon = played(answer({"rows": rows, "since_us": 0, "until_us": 1}))
+    (tmp_path / "price.json").write_text('{"currency": "EUR", "per_request": 2e-7, "per_gb_second": 0.0000166667}')
+    told = json.loads(daemon.cli("usage", "--json", "--price", tmp_path / "price.json").stdout)
+    for key in ("invocations", "run_us", "user_us", "system_us", "gb_us"):
+        assert told["total"][key] == sum(row[key] for row in rows)
+    for key in ("requests_nano", "memory_nano", "cpu_nano", "total_nano"):
+        assert told["total"]["cost"][key] == sum(row["cost"][key] for row in told["rows"])
+    assert told["total"]["cost"]["requests_nano"] == 36 * 200
+    table = daemon.cli("usage", "--price", tmp_path / "price.json").stdout.splitlines()
+    assert table[0].split()[-1] == "EUR" and table[-1].split()[0] == "total"
+    shown = [round(float(row.split()[-1]) * 1e9) for row in table[1:]]
+    assert shown[-1] == sum(shown[:-1]) == told["total"]["cost"]["total_nano"]
+    (tmp_path / "price.json").write_text('{\n"currency": "EUR",\n"per_reqest": 1}')
+    done = daemon.cli("usage", "--price", tmp_path / "price.json")
+    assert done.returncode == 2
+    assert f"{tmp_path}/price.json:3: no such key: per_reqest" in done.stderr

@@ -1,0 +1,55 @@
+#include "cli/lines.h"
+
+#include "cli/api.h"
+#include "cli/output.h"
+#include "cli/show.h"
+
+#include <string.h>
+
+static const struct {
+    const char *stream;
+    char mark;
+    const char *paint;
+} streams[] = {
+    {"stdout", '|', ""},
+    {"stderr", '!', COLOR_YELLOW},
+    {"system", '*', COLOR_CYAN},
+};
+
+static size_t place(const json_t *line)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
+        if (strcmp(streams[i].stream, api_string(line, "stream")) == 0)
+            return i;
+    }
+    return 0;
+}
+
+char lines_mark(const json_t *line)
+{
+    return streams[place(line)].mark;
+}
+
+const char *lines_paint(const json_t *line)
+{
+    return streams[place(line)].paint;
+}
+
+void lines_print(const struct cli *cli, const json_t *line, uint64_t now_us)
+{
+    uint64_t time_us = api_number(line, "time_us");
+    char time[SHOW_SIZE];
+    bool colors = cli->color_out;
+    const char *paint = color(colors, lines_paint(line));
+
+    (void)printf("%s%s%s %s", color(colors, COLOR_DIM),
+                 show_same_day(time_us, now_us) ? show_clock(time_us, time)
+                                                : show_moment(time_us, time),
+                 color(colors, COLOR_NONE), color(colors, COLOR_BOLD));
+    line_quoted(stdout, slice_str(api_string(line, "function")));
+    (void)printf("%s %s", color(colors, COLOR_NONE), color(colors, COLOR_DIM));
+    (void)printf("%-*.*s", SHOW_ID_LEN, SHOW_ID_LEN, api_plain(line, "request_id"));
+    (void)printf("%s %s%c ", color(colors, COLOR_NONE), paint, lines_mark(line));
+    line_quoted(stdout, slice_str(api_string(line, "text")));
+    (void)printf("%s\n", *paint ? COLOR_NONE : "");
+}
