@@ -105,8 +105,11 @@ class CpuGroup:
     def pids(self):
         if not self.path:
             return set()
-        return {int(pid) for procs in self.path.rglob("cgroup.procs")
-                for pid in procs.read_text().split()}
+        found = set()
+        for procs in self.path.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):  # a group that goes away meanwhile
+                found.update(map(int, procs.read_text().split()))
+        return found
 
     def remove(self):
         if self.path:
