@@ -155,6 +155,21 @@ static void after_fork(void *ctx)
     stack_set_owner();
 }
 
+static struct uv_loop_s *loop_of(napi_env env)
+{
+    struct uv_loop_s *loop = NULL;
+
+    return napi_get_uv_event_loop(env, &loop) == napi_ok ? loop : NULL;
+}
+
+/* isQuiet(): whether requests may be served without the event loop; see direct.c. */
+static napi_value js_is_quiet(napi_env env, napi_callback_info info)
+{
+    struct uv_loop_s *loop = loop_of(env);
+
+    return boolean(env, loop && direct_is_quiet(loop));
+}
+
 /* run(): forks workers for ever, and returns in each of them. */
 static napi_value js_run(napi_env env, napi_callback_info info)
 {
@@ -202,6 +217,13 @@ static napi_value js_exit(napi_env env, napi_callback_info info)
     arguments(env, info, 1, &argument);
     (void)napi_get_value_int32(env, argument, &code);
     _exit(code);
+}
+
+/* From here on the event loop does not run empty: somebody else knows what is still awaited. */
+static napi_value js_stay(napi_env env, napi_callback_info info)
+{
+    uv_ref(nudge);
+    return NULL;
 }
 
 /* Whether a request waits already. */
@@ -307,6 +329,12 @@ NAPI_MODULE_INIT(/* env, exports */)
         {"single", js_single},
         {"errorBody", js_error_body},
         {"catchSignals", js_catch_signals},
+        {"isQuiet", js_is_quiet},
+        {"stay", js_stay},
+        {"receive", direct_receive},
+        {"body", direct_body},
+        {"answer", direct_answer},
+        {"touch", direct_touch},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {

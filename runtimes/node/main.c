@@ -65,6 +65,8 @@ static void become_node(char *node, char *mode, char *const *flags)
         /* Threads do not come along into a worker, so there must be none to wait for. */
         argv[n++] = (char *)"--single-threaded";
         argv[n++] = (char *)"--v8-pool-size=0";
+        /* Its timer would go off in each worker that is forked some seconds later. */
+        argv[n++] = (char *)"--no-memory-reducer";
         if (setenv("LD_PRELOAD", preload, 1) < 0 || reserve_descriptors() < 0)
             return;
     }

@@ -40,6 +40,7 @@ static struct {
     void (*request_interrupt)(void *isolate, interrupting *callback, void *data);
     pid_t owner;
     bool is_woken;
+    volatile sig_atomic_t is_asked;
     volatile sig_atomic_t heap_is_full;
 } the;
 
@@ -74,11 +75,18 @@ static void on_wake(void *async)
     report("waiting");
 }
 
+void stack_report_if_asked(void)
+{
+    if (the.is_asked)
+        on_wake(NULL);
+}
+
 static void on_stack_signal(int number)
 {
     int saved_errno = errno;
 
     if (the.owner == getpid()) {
+        the.is_asked = 1;
         if (the.request_interrupt)
             the.request_interrupt(the.isolate, on_interrupt, NULL);
         (void)uv_async_send(the.async);

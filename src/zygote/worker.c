@@ -522,22 +522,32 @@ static void begin(struct worker *w)
     w->body_ended = false;
 }
 
-/* What every request touches: the buffers, the parser and the writer. */
-static void rehearse(struct worker *w, const struct zygote_host *host, void *ctx)
+int worker_touch_begin(struct worker *w, struct slice request)
 {
-    static const char request[] = "GET /?a=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-    (void)buf_append(&w->in, request, sizeof(request) - 1);
+    (void)buf_append_slice(&w->in, request);
     w->is_touch = true;
-    if (next_request(w) == 1 && host->touch)
-        host->touch(ctx, w);
-    if (w->answer == ANSWER_NONE)
-        (void)worker_answer(w, 200, NULL, 0, SLICE_LIT("touched"));
+    return next_request(w) == 1 ? 0 : -EPROTO;
+}
+
+void worker_touch_end(struct worker *w)
+{
     w->is_touch = false;
     buf_clear(&w->in);
     (void)buf_reserve(&w->in, READ_BYTES);
     buf_tail(&w->in)[0] = '\0';
     begin(w);
+}
+
+/* What every request touches: the buffers, the parser and the writer. */
+static void rehearse(struct worker *w, const struct zygote_host *host, void *ctx)
+{
+    static const char request[] = "GET /?a=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    if (worker_touch_begin(w, slice(request, sizeof(request) - 1)) == 0 && host->touch)
+        host->touch(ctx, w);
+    if (w->answer == ANSWER_NONE)
+        (void)worker_answer(w, 200, NULL, 0, SLICE_LIT("touched"));
+    worker_touch_end(w);
 }
 
 /* Whether somebody waits already: then a rehearsal would only delay the performance. */
@@ -558,10 +568,9 @@ void worker_begin(const struct zygote_host *host, void *ctx)
         host->after_fork(ctx);
 }
 
-void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation)
+struct worker *worker_open(void)
 {
     struct worker *w = &the_worker;
-    int r;
 
     /* The rest is zero, and pages that nobody writes to cost nothing. */
     w->fd = ZYGOTE_FD_WORKER;
@@ -570,6 +579,25 @@ void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolat
     buf_init(&w->out_head, OUT_HEAD_MAX);
     buf_init(&w->out_body, OUT_BODY_BYTES);
     http_parser_init(&w->parser, HTTP_REQUEST, &worker_limits);
+    begin(w);
+    return w;
+}
+
+int worker_next_now(struct worker *w)
+{
+    int r;
+
+    w->recv_flags = MSG_DONTWAIT;
+    r = next_request(w);
+    w->recv_flags = 0;
+    return r;
+}
+
+void worker_run(const struct zygote_host *host, void *ctx, enum isolation isolation)
+{
+    struct worker *w = worker_open();
+    int r;
+
     worker_begin(host, ctx);
     if (!request_waits(w))
         rehearse(w, host, ctx);

@@ -91,3 +91,17 @@ struct slice worker_unread(const struct worker *w);
 
 /* Writes a JSON string with its quotes: s as UTF-8, invalid bytes replaced. Returns 0 or -errno. */
 int worker_json_string(struct buf *b, struct slice s);
+
+/* ---- for a runtime that is in an event loop of its own (zygote_run_bare()) ---- */
+
+/* The worker's end of the wire, which is made once, in the zygote or in the worker. */
+struct worker *worker_open(void);
+
+/* The next request's head, without waiting. Returns 1, 0 if there will be none, -EAGAIN if not all
+ * of it has come yet, or -errno. */
+int worker_next_now(struct worker *w);
+
+/* Between these two `request` is the request, it has no body, and no answer goes out: a rehearsal.
+ * Returns 0 or -EPROTO. */
+int worker_touch_begin(struct worker *w, struct slice request);
+void worker_touch_end(struct worker *w);

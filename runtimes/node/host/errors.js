@@ -113,7 +113,8 @@ function fail(req, res, error) {
     return;
   }
   const [body, limit] = addon.errorBody(errnoOf(error), JSON.stringify(describe(error, requestId)));
-  for (const name of res.getHeaderNames()) res.removeHeader(name);
+  if (res.removeHeaders) res.removeHeaders();
+  else for (const name of res.getHeaderNames()) res.removeHeader(name);
   res.statusCode = 500;
   res.statusMessage = undefined;
   res.setHeader('Content-Type', 'application/json');

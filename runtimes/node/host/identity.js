@@ -84,6 +84,7 @@ function install(theAddon, mode) {
     isZygote = false;
     return;
   }
+  Object.defineProperty(process, 'pid', { value: process.pid, enumerable: true, configurable: true, writable: true });
   seed();
   replace(Math, 'random', random);
   replaceCrypto();
@@ -94,16 +95,16 @@ function renew() {
   if (!isZygote) return;
   isZygote = false;
   seed();
-  Object.defineProperty(process, 'pid', { value: addon.pid(), enumerable: true, configurable: true, writable: true });
+  process.pid = addon.pid();
 }
 
 /* In the zygote: does what renew() does, but stays what it is. */
 function rehearse() {
-  const before = Object.getOwnPropertyDescriptor(process, 'pid');
+  const { pid } = process;
 
   renew();
   isZygote = true;
-  Object.defineProperty(process, 'pid', before);
+  process.pid = pid;
 }
 
 module.exports = { install, rehearse, renew };

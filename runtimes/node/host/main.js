@@ -59,11 +59,13 @@ async function main() {
   }
   await server.warmUp();
   /* From a turn of the event loop of its own: nothing is half done there. */
-  setImmediate(() => {
+  const turn = setTimeout(() => {
+    turn.unref(); /* it is no resource that anybody waits for */
     end.loaded();
+    server.ready();
     addon.run();
     server.work();
-  });
+  }, 0);
 }
 
 end.whileLoading(failLoad);

@@ -9,6 +9,7 @@ const net = require('net');
 const v8 = require('v8');
 const vm = require('vm');
 
+const direct = require('./direct');
 const end = require('./end');
 const errors = require('./errors');
 const identity = require('./identity');
@@ -31,6 +32,11 @@ function rehearseOutput() {
   }
 }
 
+/* Of the event loop. By a timer, behind which node takes no timer for active that is gone. */
+function turn() {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
 class Server {
   constructor(addon, start, adapter) {
     this.addon = addon;
@@ -38,14 +44,25 @@ class Server {
     this.isInstance = start.isolation === 'instance';
     this.isRehearsal = true;
     this.readsBody = false;
+    this.isDirect = false;
     this.current = null; /* the request that is at work: [req, res] */
-    this.server = http.createServer({ maxHeaderSize: HEAD_BYTES_MAX }, (req, res) => this.answer(req, res));
-    for (const name of ['timeout', 'keepAliveTimeout', 'headersTimeout', 'requestTimeout', 'maxRequestsPerSocket'])
-      this.server[name] = 0;
-    if (adapter.upgrade) this.server.on('upgrade', (req, socket, head) => this.onUpgrade(req, socket, head));
+    this.server = null;
     if (!Server.catches) addon.catchSignals((why) => Server.current.onDeadline(why));
     Server.catches = true;
     Server.current = this; /* the last: one that tells why there is no other */
+  }
+
+  open() {
+    this.server = http.createServer({ maxHeaderSize: HEAD_BYTES_MAX }, (req, res) => this.answer(req, res));
+    for (const name of ['timeout', 'keepAliveTimeout', 'headersTimeout', 'requestTimeout', 'maxRequestsPerSocket'])
+      this.server[name] = 0;
+    if (this.adapter.upgrade) this.server.on('upgrade', (req, socket, head) => this.onUpgrade(req, socket, head));
+  }
+
+  /* With its timer. */
+  close() {
+    this.server.close();
+    this.server = null;
   }
 
   /* ---- ahead of requests ---- */
@@ -69,15 +86,27 @@ class Server {
   /* In the zygote, often enough for V8 to have seen it all: what a worker compiles, it has to copy. */
   async warmUp() {
     await this.rehearse();
+    if (this.adapter.direct && !this.isInstance) {
+      this.close();
+      await turn();
+      this.isDirect = this.addon.isQuiet();
+    }
+    if (this.isDirect) direct.prepare(this.addon);
     /* Garbage is not handed down, nor left to be swept up by each worker. */
     v8.setFlagsFromString('--expose-gc');
     vm.runInNewContext('gc')();
     rehearseOutput();
     identity.rehearse();
     for (let i = 0; i < WARM_UPS; i++) {
-      await this.rehearse();
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await (this.isDirect ? direct.rehearse(this.adapter) : this.rehearse());
+      await turn();
     }
+  }
+
+  /* In the zygote, in the turn of the event loop from which workers go on. */
+  ready() {
+    this.isDirect = this.isDirect && this.addon.isQuiet();
+    if (this.isDirect) direct.schedule();
   }
 
   async touch(req, res) {
@@ -94,11 +123,13 @@ class Server {
   /* In a worker, right after the fork. */
   async work() {
     identity.renew();
+    if (this.isDirect) return direct.work(this.adapter);
     if (!this.addon.waits()) await this.rehearse();
-    this.serve();
+    return this.serve();
   }
 
   connect(fd) {
+    if (!this.server) this.open();
     const socket = new net.Socket({ fd, readable: true, writable: true });
 
     socket.on('error', () => {});

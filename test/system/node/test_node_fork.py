@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import time
 
 import pytest
 
@@ -381,3 +382,63 @@ def test_a_node_that_is_not_there_is_named(mayfly):
                     command="dev")
     told = error(daemon)
     assert "/opt/nowhere/node" in told["errorMessage"] and "mayfly.json:2" in told["errorMessage"]
+
+
+# ---- a Lambda handler's request, which is read and answered without the event loop ----
+
+LOOKS = """
+    exports.handler = async (event) => ({ statusCode: 200, headers: { 'X-Length': (event.body ?? '').length },
+      body: JSON.stringify(process.getActiveResourcesInfo()) });
+"""
+
+
+def test_a_lambda_handler_finds_no_socket_of_the_hosts(mayfly):
+    daemon = mayfly({"api/one.js": LOOKS})
+    assert daemon.get("/api/one").json() == ["PipeWrap", "PipeWrap"]  # stdout, stderr
+
+
+@pytest.mark.parametrize("timer", ["setInterval(() => { ticks++; }, 5)", "setInterval(() => { ticks++; }, 5).unref()"])
+def test_timers_of_the_loading_phase_go_on_in_a_worker(mayfly, timer):
+    daemon = mayfly({"api/one.js": f"""
+        let ticks = 0;
+        {timer};
+        exports.handler = async () => {{
+          const before = ticks;
+          while (ticks < before + 3) await new Promise((resolve) => setTimeout(resolve, 5));
+          return {{ statusCode: 200, body: 'ticks' }};
+        }};
+    """})
+    assert [daemon.get("/api/one").text for _ in range(3)] == ["ticks"] * 3
+
+
+def test_a_timer_counts_from_the_request_on(mayfly):
+    """Not from when the zygote last looked at the clock."""
+    daemon = mayfly({"api/one.js": """
+        exports.handler = async () => {
+          const start = performance.now();
+          await new Promise((resolve) => setTimeout(resolve, 300));
+          return { statusCode: 200, body: String(performance.now() - start) };
+        };
+    """})
+    daemon.get("/api/one")
+    time.sleep(1)
+    assert float(daemon.get("/api/one").text) > 295
+
+
+def test_a_body_in_pieces_arrives_whole(mayfly):
+    daemon = mayfly({"api/one.js": LOOKS})
+    with daemon.connect() as client:
+        client.send(b"POST /api/one HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
+                    b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            time.sleep(0.1)
+            client.send(b"2710\r\n" + b"a" * 10000 + b"\r\n")
+        client.send(b"0\r\n\r\n")
+        assert b"x-length: 30000" in client.rest().lower()
+
+
+def test_an_answer_of_many_bytes_arrives_whole(mayfly):
+    daemon = mayfly({"api/one.js": """
+        exports.handler = async () => ({ statusCode: 200, body: 'b'.repeat(5e6) });
+    """})
+    assert daemon.get("/api/one").body == b"b" * 5_000_000

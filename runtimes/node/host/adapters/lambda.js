@@ -16,10 +16,10 @@ const HURRY_MS = 2;
  * handler ran. By looking: node's own word for it, `beforeExit`, comes behind a wait for V8's threads, and
  * a forked process has none. A wait that V8 alone knows of (WebAssembly that is compiled) is no resource,
  * so one look is not enough. Returns a function that ends the watch; its hurry() is for who knows
- * that the next idle moment is the one. */
-function onIdle(callback) {
+ * that the next idle moment is the one. `idle`, if there is one, knows the resources, and begins later. */
+function onIdle(callback, idle) {
   void process.stdout, process.stderr; /* made when first used, and resources from then on */
-  const before = process.getActiveResourcesInfo().length;
+  const before = idle ? idle.resources : process.getActiveResourcesInfo().length;
   let looks = 0, needed = IDLE_LOOKS, timer = null;
   const look = () => {
     looks = process.getActiveResourcesInfo().length > before ? 0 : looks + 1;
@@ -29,14 +29,18 @@ function onIdle(callback) {
   const wait = (ms) => {
     timer = setTimeout(look, ms).unref();
   };
-  const end = () => clearTimeout(timer);
+  const end = () => {
+    if (timer) clearTimeout(timer);
+    if (idle) idle.begin = null;
+  };
 
   end.hurry = () => {
-    clearTimeout(timer);
+    end();
     needed = 1;
     wait(0);
   };
-  wait(IDLE_MS);
+  if (idle) idle.begin = () => wait(IDLE_MS);
+  else wait(IDLE_MS);
   return end;
 }
 
@@ -44,7 +48,7 @@ function onIdle(callback) {
  * succeed() and fail() count at once, and so does callback(error); callback(null, result) counts when
  * the event loop is empty, unless context.callbackWaitsForEmptyEventLoop is false. Without any of
  * these the result is null when the event loop is empty. */
-function run(handler, event, context) {
+function run(handler, event, context, idle) {
   return new Promise((resolve, reject) => {
     let called = null; /* the callback's result, which waits */
     let promised = false;
@@ -59,7 +63,7 @@ function run(handler, event, context) {
       if (called || !promised) finish(resolve, called ? called.result : null);
       else finish(reject, new HostError('Runtime.NodeJsExit',
         'the handler\'s promise cannot be settled any more: nothing is left that the process waits for'));
-    });
+    }, idle);
     const done = (error, result) => {
       if (error !== null && error !== undefined) finish(reject, error);
       else finish(resolve, result);
@@ -88,9 +92,12 @@ function run(handler, event, context) {
   });
 }
 
-async function eventOf(req) {
-  const body = hasBody(req) ? await readBody(req) : NO_BODY;
+function eventWith(req, body) {
   return isHttp(req) ? fromHttp(req, body) : fromJson(body);
+}
+
+async function eventOf(req) {
+  return eventWith(req, hasBody(req) ? await readBody(req) : NO_BODY);
 }
 
 /* What a first request would run for the first time, run ahead of it. */
@@ -110,6 +117,17 @@ function touch(start) {
   answer(res, { touched: [1, 'two', null] });
 }
 
+async function direct(handler, start, req, body, res) {
+  const event = eventWith(req, body || NO_BODY);
+  const result = await run(handler, event, new Context(start, req), req.idle);
+  (isHttp(req) ? answer : answerJson)(res, result);
+}
+
+/* Answers as most do. */
+async function rehearsed() {
+  return { statusCode: 200, headers: { 'Content-Type': 'application/json' }, body: 'touched' };
+}
+
 function create(handler, start) {
   if (handler[STREAMING] === 'response')
     return require('./lambda-stream').create(handler, start, { eventOf, onIdle, touch: () => touch(start) });
@@ -120,6 +138,8 @@ function create(handler, start) {
       (isHttp(req) ? answer : answerJson)(res, result);
     },
     touch: () => touch(start),
+    direct: (req, body, res) => direct(handler, start, req, body, res),
+    rehearseDirect: (req, body, res) => direct(rehearsed, start, req, body, res),
   };
 }
 
