@@ -74,6 +74,17 @@ void jsonw_u64(struct jsonw *w, uint64_t v)
     put(w, text, (size_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)v));
 }
 
+void jsonw_milli(struct jsonw *w, uint64_t thousandths)
+{
+    char text[32];
+
+    value_begin(w);
+    put(w, text,
+        (size_t)snprintf(text, sizeof(text), "%llu.%03llu",
+                         (unsigned long long)(thousandths / 1000),
+                         (unsigned long long)(thousandths % 1000)));
+}
+
 void jsonw_bool(struct jsonw *w, bool v)
 {
     value_begin(w);
@@ -84,6 +95,12 @@ void jsonw_null(struct jsonw *w)
 {
     value_begin(w);
     put(w, "null", 4);
+}
+
+void jsonw_json(struct jsonw *w, struct slice json)
+{
+    value_begin(w);
+    put(w, json.base, json.len);
 }
 
 int jsonw_end(struct jsonw *w)

@@ -33,8 +33,10 @@ void jsonw_key(struct jsonw *w, const char *key);
  * escaped. */
 void jsonw_str(struct jsonw *w, struct slice s);
 void jsonw_u64(struct jsonw *w, uint64_t v);
+void jsonw_milli(struct jsonw *w, uint64_t thousandths); /* 12345 as 12.345 */
 void jsonw_bool(struct jsonw *w, bool v);
 void jsonw_null(struct jsonw *w);
+void jsonw_json(struct jsonw *w, struct slice json); /* one value that is JSON already */
 
 /* Everything is closed. Returns 0, -ENOBUFS or -ENOMEM: then an unfinished part stands in the
  * buffer. */
