@@ -3,34 +3,48 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/access.h"
 #include "control/control.h"
+#include "os/fd.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 
 #define MESSAGES_MAX 64 /* of the gateway in one round, so that it cannot keep us from the rest */
 
+static void on_lost(struct control *c, const char *what, uint64_t n)
+{
+    if (n == 0)
+        return;
+    c->printer.kind->lost(&c->printer, what, n);
+    keep_gateway_lost(&c->keep, what, n);
+}
+
 static void on_records(struct control *c, const struct wire_records *m)
 {
+    bool is_new = keep_batch_begin(&c->keep, m->boot, m->batch);
     struct record record;
     struct unpack u;
 
     unpack_init(&u, m->bytes);
     for (uint32_t i = 0; i < m->n && !u.bad; i++) {
         record_decode(&u, &record);
-        if (u.bad)
+        if (u.bad || !is_new)
             break;
         redactor_record(&c->redactor, project_redact(c->project), &record);
         c->printer.kind->record(&c->printer, &record);
+        keep_record(&c->keep, &record);
+        streams_record(&c->streams, &record);
     }
-    if (unpack_end(&u) < 0)
+    if (is_new && unpack_end(&u) < 0)
         log_warning("records.bad", "n=%u", m->n);
-    if (m->lost > 0)
-        c->printer.kind->lost(&c->printer, "records", m->lost);
+    on_lost(c, "records", is_new ? m->lost : 0);
+    keep_batch_end(&c->keep);
+    streams_flush(&c->streams);
 }
 
 static void on_logs(struct control *c, const struct wire_logs *m)
 {
+    bool is_new = keep_batch_begin(&c->keep, m->boot, m->batch);
     uint64_t now_ns = clock_now_ns();
     struct log_line line;
     struct unpack u;
@@ -38,35 +52,52 @@ static void on_logs(struct control *c, const struct wire_logs *m)
     unpack_init(&u, m->bytes);
     for (uint32_t i = 0; i < m->n && !u.bad; i++) {
         log_line_decode(&u, &line);
-        if (u.bad)
+        if (u.bad || !is_new)
             break;
         redactor_line(&c->redactor, project_redact(c->project), &line);
         c->printer.kind->log_line(&c->printer, &line, now_ns);
+        streams_line(&c->streams, keep_log(&c->keep, &line), &line);
     }
-    if (unpack_end(&u) < 0)
+    if (is_new && unpack_end(&u) < 0)
         log_warning("logs.bad", "n=%u", m->n);
-    if (m->lost > 0)
-        c->printer.kind->lost(&c->printer, "log lines", m->lost);
+    on_lost(c, "log lines", is_new ? m->lost : 0);
+    keep_batch_end(&c->keep);
+    streams_flush(&c->streams);
 }
 
-/* What is printed is kept, as far as we are concerned. A gateway that is gone does not hear of it,
- * but what it has said before is still here to be read. */
-static void send_taken(struct control *c, uint64_t batch)
+void channels_send_gateway(struct control *c, struct wire_message *m)
+{
+    (void)wire_send(&c->gateway, m);
+}
+
+void channels_on_taken(struct keep *k, uint64_t batch)
 {
     struct wire_message m = {.type = WIRE_TAKEN, .taken = {.batch = batch}};
 
-    (void)wire_send(&c->gateway, &m);
+    channels_send_gateway(container_of(k, struct control, keep), &m);
 }
 
-/* Nothing of the admin interface is answered here yet. */
-static void refuse_admin_request(int fd)
+void channels_on_status(struct keep *k)
 {
-    static const char answer[] =
-        "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 75\r\n"
-        "Connection: close\r\n\r\n"
-        "{\"errorType\": \"NotFound\", \"errorMessage\": \"mayfly's API has no such path\"}\n";
+    struct control *c = container_of(k, struct control, keep);
+    struct wire_message m = {.type = WIRE_STATUS};
+    struct buf b = BUF_INIT(16384);
+    struct jsonw w = JSONW_INIT(&b);
 
-    (void)send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    jsonw_object_begin(&w);
+    jsonw_key(&w, "store");
+    jsonw_object_begin(&w);
+    jsonw_key(&w, "status");
+    jsonw_str(&w, slice_str(keep_status_name(k->status)));
+    jsonw_key(&w, "detail");
+    jsonw_str(&w, slice_str(k->detail));
+    jsonw_object_end(&w);
+    jsonw_object_end(&w);
+    if (jsonw_end(&w) == 0) {
+        m.status = (struct wire_status){.ready = 1, .json = buf_slice(&b)};
+        channels_send_gateway(c, &m);
+    }
+    buf_deinit(&b);
 }
 
 static void on_gateway_message(struct control *c, struct wire_message *m)
@@ -74,14 +105,17 @@ static void on_gateway_message(struct control *c, struct wire_message *m)
     switch (m->type) {
     case WIRE_RECORDS:
         on_records(c, &m->records);
-        send_taken(c, m->records.batch);
         break;
     case WIRE_LOGS:
         on_logs(c, &m->logs);
-        send_taken(c, m->logs.batch);
         break;
     case WIRE_ADMIN_REQUEST:
-        refuse_admin_request(m->fds[0]);
+        if (c->loop)
+            api_take(&c->api, take_fd(&m->fds[0]), m->admin_request.bytes,
+                     m->admin_request.local != 0);
+        break;
+    case WIRE_LIVE:
+        streams_on_live(&c->streams, m->live.json);
         break;
     default: /* the table lets nothing else through */
         break;
@@ -132,6 +166,7 @@ static void on_gateway_link(struct control *c, int fd_consume)
 
     while (gateway_drain(c)) /* what the last one has said before it ended */
         ;
+    keep_link(&c->keep);
     gateway_close(c);
     r = wire_init_consume(&c->gateway, fd_consume, WIRE_CONTROL, WIRE_GATEWAY);
     if (r == 0 && c->loop)
@@ -140,6 +175,11 @@ static void on_gateway_link(struct control *c, int fd_consume)
         gateway_close(c);
     if (r < 0)
         log_error("gateway.link", "error=%s", strerrordesc_np(-r));
+    if (r < 0 || !c->loop)
+        return;
+    access_tell(c);
+    channels_on_status(&c->keep);
+    streams_link(&c->streams);
 }
 
 static int supervisor_drain(struct control *c)

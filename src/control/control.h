@@ -2,9 +2,13 @@
 
 /* The control process at work: what it holds, and the parts that serve.c's loop calls. */
 
+#include "control/access.h"
+#include "control/api.h"
+#include "control/keep.h"
 #include "control/printer.h"
 #include "control/project.h"
 #include "control/redactor.h"
+#include "control/stream.h"
 #include "control/watch.h"
 #include "loop/loop.h"
 #include "wire/wire.h"
@@ -22,6 +26,11 @@ struct control {
     struct watch watch;
     struct watch secrets_watch; /* of the folder of the secrets, once the project has some */
     struct redactor redactor;
+    struct keep keep;
+    struct api api;
+    struct streams streams;
+    struct access access;
+    uint64_t started_us;
     struct snapshot *last; /* the last that was published; NULL: none yet */
     uint64_t generation;
     char *warned;     /* the warnings that were printed last */
@@ -40,6 +49,13 @@ int control_run(const struct project_options *options, bool color);
  * time to end. */
 int channels_serve(struct control *c);
 int channels_serve_supervisor(struct control *c); /* that one alone */
+
+/* To a gateway that may be gone: then its successor is told all that holds, anyway. */
+void channels_send_gateway(struct control *c, struct wire_message *m);
+
+/* What the store's keeper has to tell. */
+void channels_on_taken(struct keep *k, uint64_t batch);
+void channels_on_status(struct keep *k);
 
 /* Reads the project and publishes it, or tells why not. */
 void publish(struct control *c);

@@ -18,6 +18,7 @@ struct project_options {
     const char *state;
     const char *lib;
     const char *url;
+    const char *admin_url;    /* of the admin listener; NULL: there is none */
     const char *libexec;      /* mayfly's own programs; NULL: dependencies cannot be installed */
     const char *deps;         /* where they are kept; NULL as well */
     const char *secrets;      /* state folder with the secrets; NULL: their values are not needed */

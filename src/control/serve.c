@@ -189,6 +189,7 @@ static int control_init(struct control *c, const struct project_options *options
                           .watch = {.fd = -1, .due_ns = UINT64_MAX},
                           .secrets_watch = {.fd = -1, .due_ns = UINT64_MAX},
                           .load_wanted = true,
+                          .started_us = clock_wall_us(),
                           .color = color};
     c->options.idle = on_idle;
     c->options.idle_ctx = c;
@@ -212,7 +213,15 @@ static int control_init(struct control *c, const struct project_options *options
     if (options->dev && watch_init(&c->watch, &err) < 0)
         log_warning("watch.failed", "%s", err.text);
     c->project = project_new(&c->options);
-    return c->project ? loop_start(c) : -ENOMEM;
+    if (!c->project)
+        return -ENOMEM;
+    r = loop_start(c);
+    if (r < 0)
+        return r;
+    streams_init(&c->streams, c);
+    keep_init(&c->keep, c->loop, options->state, channels_on_taken, channels_on_status);
+    api_init(&c->api, c, c->loop);
+    return 0;
 }
 
 /* What is left is written out, if somebody reads. */
@@ -221,6 +230,7 @@ static void serve_end(struct control *c)
     uint64_t until_ns = clock_now_ns() + NS_PER_S;
 
     (void)channels_serve(c);
+    keep_commit(&c->keep);
     (void)printer_tick(&c->printer, UINT64_MAX);
     output_flush(&c->output);
     while (output_is_pending(&c->output) && clock_now_ns() < until_ns) {
@@ -235,6 +245,9 @@ static void serve_end(struct control *c)
 
 static void control_deinit(struct control *c)
 {
+    api_deinit(&c->api);
+    streams_deinit(&c->streams);
+    keep_deinit(&c->keep);
     wire_deinit(&c->gateway);
     wire_deinit(&c->supervisor);
     watch_deinit(&c->watch);

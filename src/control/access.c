@@ -1,0 +1,95 @@
+#include "control/access.h"
+
+#include "control/control.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+int access_hash(struct slice secret, uint8_t ret[static ACCESS_HASH_SIZE])
+{
+    unsigned len = ACCESS_HASH_SIZE;
+
+    return EVP_Digest(secret.base, secret.len, ret, &len, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
+}
+
+int access_secret(const char *prefix, char ret[static ACCESS_SECRET_SIZE],
+                  uint8_t ret_hash[static ACCESS_HASH_SIZE])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t bytes[ACCESS_SECRET_BYTES];
+    size_t n = strlen(prefix);
+    uint32_t bits = 0;
+    int n_bits = 0;
+
+    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+        return -EIO;
+    memcpy(ret, prefix, n);
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bits = bits << 8 | bytes[i];
+        for (n_bits += 8; n_bits >= 6; n_bits -= 6)
+            ret[n++] = digits[bits >> (n_bits - 6) & 63];
+    }
+    if (n_bits > 0)
+        ret[n++] = digits[bits << (6 - n_bits) & 63];
+    ret[n] = '\0';
+    explicit_bzero(bytes, sizeof(bytes));
+    return access_hash(slice_str(ret), ret_hash);
+}
+
+/* ---- what is remembered ---- */
+
+void access_entry_add(struct access_entry *entries, size_t n, const uint8_t hash[ACCESS_HASH_SIZE],
+                      uint64_t expires_us)
+{
+    struct access_entry *first = &entries[0];
+
+    for (size_t i = 1; i < n; i++) {
+        if (entries[i].expires_us < first->expires_us)
+            first = &entries[i];
+    }
+    memcpy(first->hash, hash, ACCESS_HASH_SIZE);
+    first->expires_us = expires_us;
+}
+
+bool access_entry_take(struct access_entry *entries, size_t n, const uint8_t hash[ACCESS_HASH_SIZE],
+                       uint64_t now_us)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < n; i++) {
+        if (CRYPTO_memcmp(entries[i].hash, hash, ACCESS_HASH_SIZE) != 0)
+            continue;
+        found = found || entries[i].expires_us > now_us;
+        entries[i] = (struct access_entry){.expires_us = 0};
+    }
+    return found;
+}
+
+/* ---- telling ---- */
+
+void access_tell(struct control *c)
+{
+    static uint8_t hashes[ACCESS_HASHES_MAX][ACCESS_HASH_SIZE];
+    struct wire_message m = {.type = WIRE_ADMISSION};
+    uint64_t now_us = clock_wall_us();
+    size_t n = 0;
+
+    if (keep_store(&c->keep)) {
+        int r = store_hashes(keep_store(&c->keep), now_us, hashes,
+                             ACCESS_HASHES_MAX - ACCESS_SESSIONS_MAX, &n);
+
+        if (r < 0)
+            n = 0;
+        keep_read_failed(&c->keep, r);
+    }
+    for (size_t i = 0; i < ACCESS_SESSIONS_MAX; i++) {
+        if (c->access.sessions[i].expires_us > now_us)
+            memcpy(hashes[n++], c->access.sessions[i].hash, ACCESS_HASH_SIZE);
+    }
+    m.admission =
+        (struct wire_admission){.n = (uint32_t)n, .hashes = slice(hashes, n * ACCESS_HASH_SIZE)};
+    channels_send_gateway(c, &m);
+}
