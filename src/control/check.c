@@ -89,6 +89,7 @@ static void put_function(struct jsonw *w, const struct function *f)
     put_strings(w, "egress", f->egress);
     put_strings(w, "reads", f->reads);
     put_strings(w, "writes", f->writes);
+    put_strings(w, "redact", f->redact);
     put_secrets(w, f->secrets);
     put_about(w, f->about);
     /* In the units of struct limits, which their names tell. */

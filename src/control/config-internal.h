@@ -22,10 +22,18 @@ int config_fail_type(struct reader *rd, const struct json_path *here, const char
 /* A string that is not empty; in the place of *ret, which is freed. */
 int config_read_string(struct reader *rd, json_t *value, const struct json_path *here, char **ret);
 
-/* ---- config-command.c: functions that are a program of the author's ---- */
+/* Always returns -ENOMEM. */
+int config_fail_memory(struct reader *rd);
 
 typedef int config_reader(struct reader *rd, void *into, json_t *value,
                           const struct json_path *here, size_t index);
+
+/* ---- config-settings.c: into a struct config_function; index: of limit_infos[] ---- */
+
+config_reader config_read_limit, config_read_isolation, config_read_env, config_read_network,
+    config_read_reads, config_read_writes, config_read_secrets, config_read_redact;
+
+/* ---- config-command.c: functions that are a program of the author's ---- */
 
 config_reader config_read_command, config_read_port, config_read_per_process, config_read_readiness;
 

@@ -5,18 +5,14 @@
 #include "control/config-internal.h"
 
 #include "base/log.h"
-#include "control/reach.h"
 #include "control/words.h"
-#include "model/secret.h"
 #include "json/text.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#define ENV_VALUE_MAX 65536
-#define STRING_MAX    4096
+#define STRING_MAX 4096
 
 struct key {
     const char *name;
@@ -40,7 +36,7 @@ int config_fail(struct reader *rd, const struct json_path *here, const char *for
                      place, place[0] ? ": " : "", what);
 }
 
-static int fail_memory(struct reader *rd)
+int config_fail_memory(struct reader *rd)
 {
     return error_set(rd->err, -ENOMEM, "%s: out of memory", rd->name);
 }
@@ -127,208 +123,7 @@ int config_read_string(struct reader *rd, json_t *value, const struct json_path 
         return config_fail(rd, here, "must not be longer than %d bytes", STRING_MAX);
     free(*ret);
     *ret = slice_dup(slice(json_string_value(value), json_string_length(value)));
-    return *ret ? 0 : fail_memory(rd);
-}
-
-/* ---- settings: isolation, env and the limits ---- */
-
-static uint64_t unit_size(enum limit_unit unit)
-{
-    switch (unit) {
-    case LIMIT_COUNT:
-        return 1;
-    case LIMIT_SECONDS:
-    case LIMIT_CPUS:
-        return 1000;
-    case LIMIT_MEGABYTES:
-        return MIB;
-    }
-    return 1;
-}
-
-char *config_limit_range(const struct limit_info *info, char *dst, size_t dst_size)
-{
-    static const char *const kinds[] = {
-        [LIMIT_COUNT] = "a whole number",
-        [LIMIT_SECONDS] = "a number of seconds",
-        [LIMIT_CPUS] = "a number of CPUs",
-        [LIMIT_MEGABYTES] = "a whole number of megabytes",
-    };
-    double size = (double)unit_size(info->unit);
-
-    (void)snprintf(dst, dst_size, "%s from %.10g to %.10g", kinds[info->unit],
-                   (double)info->min / size, (double)info->max / size);
-    return dst;
-}
-
-static int read_limit(struct reader *rd, void *into, json_t *value, const struct json_path *here,
-                      size_t index)
-{
-    struct config_function *f = into;
-    const struct limit_info *info = &limit_infos[index];
-    double size = (double)unit_size(info->unit), v = json_number_value(value) * size;
-    bool whole = info->unit == LIMIT_COUNT || info->unit == LIMIT_MEGABYTES;
-    bool fits = whole ? json_is_integer(value) : json_is_number(value);
-    char range[96];
-    uint64_t limit;
-
-    if (!fits || v < (double)info->min || v > (double)info->max)
-        return config_fail_type(rd, here, config_limit_range(info, range, sizeof(range)), value);
-    limit = (uint64_t)llround(v);
-    memcpy((char *)&f->settings.limits + info->offset, &limit, sizeof(limit));
-    f->settings.limits_given |= 1ULL << index;
-    return 0;
-}
-
-static int read_isolation(struct reader *rd, void *into, json_t *value,
-                          const struct json_path *here, size_t index)
-{
-    struct config_function *f = into;
-
-    f->settings.isolation = isolation_from_name(slice_str(json_string_value(value)));
-    return f->settings.isolation < 0
-               ? config_fail_type(rd, here, "\"request\" or \"instance\"", value)
-               : 0;
-}
-
-static int read_secrets(struct reader *rd, void *into, json_t *value, const struct json_path *here,
-                        size_t index)
-{
-    struct config_function *f = into;
-
-    f->settings.secrets_when = secrets_when_from_name(slice_str(json_string_value(value)));
-    return f->settings.secrets_when < 0
-               ? config_fail_type(rd, here, "\"request\" or \"load\"", value)
-               : 0;
-}
-
-/* A text with a mistake in it would be handed on as it is, and nobody would notice. */
-static int mentions_check(struct reader *rd, const struct json_path *here, const json_t *value)
-{
-    struct slice rest = slice(json_string_value(value), json_string_length(value));
-    struct secret_piece piece;
-    int r;
-
-    while ((r = secret_piece_next(&rest, &piece)) > 0)
-        ;
-    return r == 0 ? 0
-                  : config_fail(
-                        rd, here,
-                        "\"${\" begins ${secret:NAME}, where NAME has letters, digits and \"_.-\", "
-                        "at most %d; write \"$${\" for these two characters themselves",
-                        SECRET_NAME_MAX);
-}
-
-static int env_check(struct reader *rd, const struct json_path *here, const char *name,
-                     const json_t *value)
-{
-    if (name[0] == '\0' || strchr(name, '='))
-        return config_fail(rd, here, "the name of a variable must not be empty or contain '='");
-    if (strncmp(name, "MAYFLY_", 7) == 0)
-        return config_fail(rd, here,
-                           "names that begin with MAYFLY_ are mayfly's own; choose another");
-    if (!json_is_string(value))
-        return config_fail_type(rd, here, "a string, in quotes", value);
-    if (json_string_length(value) > ENV_VALUE_MAX)
-        return config_fail(rd, here, "must not be longer than %d bytes", ENV_VALUE_MAX);
-    return mentions_check(rd, here, value);
-}
-
-static int read_env(struct reader *rd, void *into, json_t *value, const struct json_path *here,
-                    size_t index)
-{
-    struct config_function *f = into;
-    const char *name;
-    json_t *item;
-    size_t n = 0;
-
-    if (!json_is_object(value))
-        return config_fail_type(rd, here, "an object of names and strings", value);
-    if (json_object_size(value) > CONFIG_ENV_MAX)
-        return config_fail(rd, here, "has more than %d variables", CONFIG_ENV_MAX);
-    f->settings.env = calloc(json_object_size(value) + 1, sizeof(char *));
-    if (!f->settings.env)
-        return fail_memory(rd);
-    json_object_foreach(value, name, item)
-    {
-        struct json_path step = {.parent = here, .key = name};
-        int r = env_check(rd, &step, name, item);
-
-        if (r < 0)
-            return r;
-        if (asprintf(&f->settings.env[n], "%s=%s", name, json_string_value(item)) < 0) {
-            f->settings.env[n] = NULL;
-            return fail_memory(rd);
-        }
-        n++;
-    }
-    return 0;
-}
-
-static int strings_read(struct reader *rd, json_t *value, const struct json_path *here,
-                        int (*check)(const char *text, struct error *err), const char *wanted,
-                        char ***ret)
-{
-    size_t n = json_array_size(value);
-
-    if (!json_is_array(value))
-        return config_fail_type(rd, here, wanted, value);
-    if (n > CONFIG_LIST_MAX)
-        return config_fail(rd, here, "has more than %d of them", CONFIG_LIST_MAX);
-    *ret = calloc(n + 1, sizeof(**ret));
-    if (!*ret)
-        return fail_memory(rd);
-    for (size_t i = 0; i < n; i++) {
-        struct json_path step = {.parent = here, .index = i};
-        struct error err = ERROR_NULL;
-        int r = config_read_string(rd, json_array_get(value, i), &step, &(*ret)[i]);
-
-        if (r < 0)
-            return r;
-        if (check((*ret)[i], &err) < 0) {
-            char quoted[256];
-
-            return config_fail(rd, &step, "\"%s\" %s",
-                               log_quote(slice_str((*ret)[i]), quoted, sizeof(quoted)), err.text);
-        }
-    }
-    return 0;
-}
-
-static int read_network(struct reader *rd, void *into, json_t *value, const struct json_path *here,
-                        size_t index)
-{
-    static const char wanted[] = "\"host\", \"none\" or an array of \"HOST:PORT\"";
-    struct config_function *f = into;
-
-    if (json_is_array(value)) {
-        if (json_array_size(value) == 0)
-            return config_fail(rd, here, "is empty; say \"none\"");
-        f->settings.network = NETWORK_LIST;
-        return strings_read(rd, value, here, reach_target_check, wanted, &f->settings.egress);
-    }
-    f->settings.network = network_from_name(slice_str(json_string_value(value)));
-    return f->settings.network < 0 || f->settings.network == NETWORK_LIST
-               ? config_fail_type(rd, here, wanted, value)
-               : 0;
-}
-
-static int read_reads(struct reader *rd, void *into, json_t *value, const struct json_path *here,
-                      size_t index)
-{
-    struct config_function *f = into;
-
-    return strings_read(rd, value, here, reach_path_check, "an array of absolute paths",
-                        &f->settings.reads);
-}
-
-static int read_writes(struct reader *rd, void *into, json_t *value, const struct json_path *here,
-                       size_t index)
-{
-    struct config_function *f = into;
-
-    return strings_read(rd, value, here, reach_path_check, "an array of absolute paths",
-                        &f->settings.writes);
+    return *ret ? 0 : config_fail_memory(rd);
 }
 
 enum limit_index {
@@ -339,7 +134,7 @@ enum limit_index {
 };
 _Static_assert(_LIMIT_INDEX_MAX <= 64, "limits_given has a bit for each");
 
-#define LIMIT_KEY(field, key) {key, read_limit, LIMIT_INDEX_##field},
+#define LIMIT_KEY(field, key) {key, config_read_limit, LIMIT_INDEX_##field},
 
 /* ---- routes ---- */
 
@@ -359,7 +154,7 @@ static int route_read(struct reader *rd, const char *text, const struct json_pat
     ret->line = json_locate(rd->text, here);
     ret->method = method.len > 0 ? slice_dup(method) : NULL;
     ret->pattern = slice_dup(pattern);
-    return !ret->pattern || (method.len > 0 && !ret->method) ? fail_memory(rd) : 0;
+    return !ret->pattern || (method.len > 0 && !ret->method) ? config_fail_memory(rd) : 0;
 }
 
 static int read_function_routes(struct reader *rd, void *into, json_t *value,
@@ -371,7 +166,7 @@ static int read_function_routes(struct reader *rd, void *into, json_t *value,
         return config_fail_type(rd, here, "an array of routes, as in [\"GET /path\"]", value);
     f->routes = calloc(json_array_size(value) + 1, sizeof(*f->routes));
     if (!f->routes)
-        return fail_memory(rd);
+        return config_fail_memory(rd);
     for (size_t i = 0; i < json_array_size(value); i++) {
         struct json_path step = {.parent = here, .index = i};
         json_t *item = json_array_get(value, i);
@@ -417,7 +212,7 @@ static int read_routes(struct reader *rd, void *into, json_t *value, const struc
         return config_fail_type(rd, here, "an object of routes and what they lead to", value);
     c->routes = calloc(json_object_size(value) + 1, sizeof(*c->routes));
     if (!c->routes)
-        return fail_memory(rd);
+        return config_fail_memory(rd);
     json_object_foreach(value, text, item)
     {
         struct json_path step = {.parent = here, .key = text};
@@ -496,20 +291,23 @@ static const struct key function_keys[] = {
     {"per_process", config_read_per_process, 0},
     {"runtime", read_runtime, 0},
     {"routes", read_function_routes, 0},
-    {"isolation", read_isolation, 0},
-    {"env", read_env, 0},
-    {"network", read_network, 0},
-    {"reads", read_reads, 0},
-    {"writes", read_writes, 0},
-    {"secrets", read_secrets, 0},
+    {"isolation", config_read_isolation, 0},
+    {"env", config_read_env, 0},
+    {"network", config_read_network, 0},
+    {"reads", config_read_reads, 0},
+    {"writes", config_read_writes, 0},
+    {"secrets", config_read_secrets, 0},
+    {"redact", config_read_redact, 0},
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_KEY(field, key)
 #include "model/limits.tbl.h"
 #undef LIMIT
 };
 
 static const struct key default_keys[] = {
-    {"isolation", read_isolation, 0}, {"env", read_env, 0},       {"network", read_network, 0},
-    {"reads", read_reads, 0},         {"writes", read_writes, 0}, {"secrets", read_secrets, 0},
+    {"isolation", config_read_isolation, 0}, {"env", config_read_env, 0},
+    {"network", config_read_network, 0},     {"reads", config_read_reads, 0},
+    {"writes", config_read_writes, 0},       {"secrets", config_read_secrets, 0},
+    {"redact", config_read_redact, 0},
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_KEY(field, key)
 #include "model/limits.tbl.h"
 #undef LIMIT
@@ -526,7 +324,7 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
         return config_fail_type(rd, here, "an object of functions by their names", value);
     c->functions = calloc(json_object_size(value) + 1, sizeof(*c->functions));
     if (!c->functions)
-        return fail_memory(rd);
+        return config_fail_memory(rd);
     json_object_foreach(value, name, item)
     {
         struct json_path step = {.parent = here, .key = name};
@@ -542,7 +340,7 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
                 FUNCTION_NAME_MAX);
         f->name = slice_dup(slice_str(name));
         if (!f->name)
-            return fail_memory(rd);
+            return config_fail_memory(rd);
         f->line = json_locate(rd->text, &step);
         r = object_read(rd, item, &step, function_keys, ARRAY_SIZE(function_keys), f);
         if (r < 0)
@@ -596,7 +394,7 @@ static int read_include_prefix(struct reader *rd, void *into, json_t *value,
     /* As a path in front of another it must not end it. */
     if (asprintf(&probe, "%s/x", include->prefix) < 0) {
         probe = NULL;
-        return fail_memory(rd);
+        return config_fail_memory(rd);
     }
     if (route_parse(slice_str(probe), &method, &pattern, NULL) < 0 || method.len > 0)
         return config_fail(rd, here,
@@ -619,7 +417,7 @@ static int read_include(struct reader *rd, void *into, json_t *value, const stru
         return config_fail_type(rd, here, "an array of folders", value);
     c->includes = calloc(json_array_size(value) + 1, sizeof(*c->includes));
     if (!c->includes)
-        return fail_memory(rd);
+        return config_fail_memory(rd);
     for (size_t i = 0; i < json_array_size(value); i++) {
         struct json_path step = {.parent = here, .index = i};
         struct config_include *include = &c->includes[c->n_includes++];
@@ -638,7 +436,7 @@ static int read_include(struct reader *rd, void *into, json_t *value, const stru
         if (!include->prefix)
             include->prefix = slice_dup(SLICE_LIT(""));
         if (!include->prefix)
-            return fail_memory(rd);
+            return config_fail_memory(rd);
     }
     return 0;
 }
@@ -698,7 +496,7 @@ static int config_read(struct slice text, const char *name, json_t *json, struct
     int r;
 
     if (!c)
-        return fail_memory(&rd);
+        return config_fail_memory(&rd);
     r = object_read(&rd, json, NULL, file_keys, ARRAY_SIZE(file_keys), c);
     if (r < 0) {
         (void)config_free(c);
@@ -755,6 +553,7 @@ static void settings_deinit(struct config_settings *s)
     list_free(s->egress);
     list_free(s->reads);
     list_free(s->writes);
+    list_free(s->redact);
 }
 
 static void routes_free(struct config_route *routes, uint32_t n)

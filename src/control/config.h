@@ -26,6 +26,7 @@ struct config_settings {
     char **egress;         /* what egress_parse() reads, of NETWORK_LIST; or NULL */
     char **reads;          /* absolute paths; NULL-terminated; or NULL: not given */
     char **writes;
+    char **redact; /* names; NULL-terminated; or NULL: not given */
 };
 
 struct config_route {

@@ -228,6 +228,27 @@ static void settings_apply(struct function *f, const struct config_settings *s)
         f->secrets_when = (enum secrets_when)s->secrets_when;
 }
 
+/* What a function redacts of its recordings: its own list, or that of the file. */
+static int redact_apply(struct draft *d)
+{
+    char *const *own = d->config ? d->config->settings.redact : NULL;
+    char *const *names = own ? own : d->unit->config->defaults.redact;
+
+    size_t n = 0;
+
+    while (names && names[n])
+        n++;
+    d->f.redact = n > 0 ? calloc(n + 1, sizeof(*d->f.redact)) : NULL;
+    if (n > 0 && !d->f.redact)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        d->f.redact[i] = slice_dup(slice_str(names[i]));
+        if (!d->f.redact[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 /* Fills in what does not depend on the runtime. */
 static int draft_fill(struct load *l, struct draft *d, char *name_consume, char *origin_consume,
                       const char *handler)
@@ -249,7 +270,7 @@ static int draft_fill(struct load *l, struct draft *d, char *name_consume, char 
     settings_apply(&d->f, &d->unit->config->defaults);
     if (d->config)
         settings_apply(&d->f, &d->config->settings);
-    return 0;
+    return redact_apply(d) < 0 ? fail_memory(l) : 0;
 }
 
 static int draft_from_api(struct load *l, struct unit *u, const struct api_file *file)

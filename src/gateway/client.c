@@ -1,5 +1,6 @@
 #include "gateway/client.h"
 #include "gateway/invocation.h"
+#include "gateway/recorder.h"
 #include "gateway/request.h"
 #include "gateway/rules.h"
 #include "gateway/worker.h"
@@ -21,8 +22,6 @@
 
 #define IN_BYTES_MAX    (1024 * 1024) /* the configurable head_max stays below */
 #define OUT_BYTES_MAX   (4 * 1024 * 1024)
-#define ACCEPT_BATCH    64
-#define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 #define ROUND_BYTES_MAX (256 * 1024) /* read from one client before others have their turn */
 
 static const struct sm_state client_states[_CLIENT_STATE_MAX] = {
@@ -135,33 +134,61 @@ static void name_peer(struct client *c, const struct sockaddr_storage *addr)
         (void)snprintf(c->ip, sizeof(c->ip), "127.0.0.1");
 }
 
-static void client_new(struct gateway *g, int fd_consume, bool local,
-                       const struct sockaddr_storage *addr)
+/* Returns NULL without memory; fd_consume is closed then. */
+static struct client *client_make(struct gateway *g, int fd_consume)
 {
     struct client *c = calloc(1, sizeof(*c));
 
     if (!c) {
         fd_close(fd_consume);
-        return;
+        return NULL;
     }
     c->gateway = g;
     c->fd = fd_consume;
-    c->local = local;
     buf_init(&c->in, IN_BYTES_MAX);
     buf_init(&c->out, OUT_BYTES_MAX);
     http_parser_init(&c->parser, HTTP_REQUEST, &g->settings.http);
-    name_peer(c, addr);
     loop_io_init(&c->io);
     list_add_last(&g->clients, &c->link);
     g->n_clients++;
-    if (loop_io_add(g->loop, &c->io, fd_consume, EPOLLIN | EPOLLOUT | EPOLLRDHUP, on_client_ready) <
-        0) {
+    return c;
+}
+
+static void client_start(struct client *c)
+{
+    struct gateway *g = c->gateway;
+
+    if (loop_io_add(g->loop, &c->io, c->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, on_client_ready) < 0) {
         client_close(c);
         return;
     }
     client_arm(c, g->settings.head_timeout_ms * NS_PER_MS);
     c->io.ready = EPOLLIN | EPOLLOUT; /* most send at once: saves a round of the loop */
     client_read(c);
+}
+
+void client_new(struct gateway *g, int fd_consume, bool local, const struct sockaddr_storage *addr)
+{
+    struct client *c = client_make(g, fd_consume);
+
+    if (!c)
+        return;
+    c->local = local;
+    name_peer(c, addr);
+    client_start(c);
+}
+
+void client_new_replay(struct gateway *g, int fd_consume, struct replay *replay_consume)
+{
+    struct client *c = client_make(g, fd_consume);
+
+    if (!c) {
+        (void)replay_free(replay_consume);
+        return;
+    }
+    c->replay = replay_consume;
+    (void)snprintf(c->ip, sizeof(c->ip), "127.0.0.1");
+    client_start(c);
 }
 
 /* Frees at the end of the round: whoever is up the stack may still look at the state. */
@@ -200,56 +227,8 @@ void client_free(struct client *c)
     buf_deinit(&c->in);
     buf_deinit(&c->out);
     free(c->more_ctx);
+    (void)replay_free(c->replay);
     free(c);
-}
-
-/* Returns false when nobody waits any more. */
-static bool accept_one(struct gateway *g, struct loop_io *io, bool local)
-{
-    struct sockaddr_storage addr = {0};
-    socklen_t len = sizeof(addr);
-    int fd = accept4(io->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-    if (fd >= 0) {
-        client_new(g, fd, local, &addr);
-        return true;
-    }
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        /* They stay in the backlog; asking at once again would only burn the CPU. */
-        log_warning("accept.pause", "error=%s clients=%u", strerrordesc_np(errno), g->n_clients);
-        (void)loop_timer_after(g->loop, &g->accept_pause, ACCEPT_PAUSE_NS, clients_on_accept_pause);
-        return false;
-    }
-    if (errno == EAGAIN)
-        loop_io_drained(io, EPOLLIN);
-    return errno != EAGAIN; /* ECONNABORTED and the like concern that connection only */
-}
-
-static void accept_batch(struct gateway *g, struct loop_io *io, bool local)
-{
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        if (!accept_one(g, io, local))
-            return;
-    }
-    loop_io_again(io);
-}
-
-void clients_on_accept_pause(struct loop_timer *t)
-{
-    struct gateway *g = container_of(t, struct gateway, accept_pause);
-
-    loop_io_again(&g->listen_io);
-    loop_io_again(&g->local_io);
-}
-
-void clients_on_listen(struct loop_io *io)
-{
-    accept_batch(container_of(io, struct gateway, listen_io), io, false);
-}
-
-void clients_on_local(struct loop_io *io)
-{
-    accept_batch(container_of(io, struct gateway, local_io), io, true);
 }
 
 /* ---- reading ---- */

@@ -36,11 +36,12 @@ struct client {
     struct buf out;
     struct invocation *invocation; /* in BUSY and TUNNEL, until its answer is complete */
     char ip[46];
-    bool local;         /* came by the unix socket */
-    bool body_ended;    /* the whole request has been read */
-    bool body_is_small; /* so that reading it to its end is cheaper than a new connection */
-    bool head_begun;    /* the first byte of the next request has come */
-    bool stalled;       /* the client does not take its answer as fast as it comes */
+    bool local;            /* came by the unix socket */
+    struct replay *replay; /* came from control, for the function that this names */
+    bool body_ended;       /* the whole request has been read */
+    bool body_is_small;    /* so that reading it to its end is cheaper than a new connection */
+    bool head_begun;       /* the first byte of the next request has come */
+    bool stalled;          /* the client does not take its answer as fast as it comes */
     bool keep_alive;
     bool head_request;
     bool answered; /* the answer is complete, if not yet written */
@@ -53,6 +54,13 @@ struct client {
     client_more *more; /* of an answer by pieces; NULL: there are none, or no more */
     void *more_ctx;
 };
+
+/* A connection that was accepted: reads from it at once. Takes fd_consume. */
+struct sockaddr_storage;
+void client_new(struct gateway *g, int fd_consume, bool local, const struct sockaddr_storage *addr);
+
+/* One for a request that is carried out again. Takes both. */
+void client_new_replay(struct gateway *g, int fd_consume, struct replay *replay_consume);
 
 /* Accept what waits: on the TCP listener, on the unix socket; and again after a pause. */
 void clients_on_listen(struct loop_io *io);

@@ -59,7 +59,7 @@ struct served {
 struct journal {
     struct buf records, logs; /* encoded one behind the other */
     uint32_t n_records, n_logs;
-    uint64_t lost_records, lost_logs;
+    uint64_t lost_records, lost_logs, lost_recordings;
     uint64_t boot;  /* random: tells this gateway from others */
     uint64_t batch; /* the last that was sent */
     struct loop_timer flush;

@@ -3,6 +3,7 @@
 #include "gateway/journal.h"
 #include "gateway/log.h"
 #include "gateway/pool.h"
+#include "gateway/recorder.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
 
@@ -130,7 +131,7 @@ static void write_record(struct invocation *inv)
                  : inv->worker                 ? buf_slice(&inv->worker->stack)
                                                : SLICE_NULL,
         .start_us = inv->arrived_wall_us,
-        .trigger = inv->trigger,
+        .trigger = inv->is_replay ? TRIGGER_REPLAY : inv->trigger,
         .outcome = inv->outcome,
         .status = inv->status,
         .cold = inv->cold,
@@ -188,6 +189,7 @@ static void enter_done(struct invocation *inv)
     assert(!inv->client);
     tell_limits(inv);
     error_json_settle(inv);
+    inv->recording = recorder_end(inv->recording, inv);
     write_record(inv);
     if (inv->worker)
         inv->worker->invocation = NULL;
@@ -260,7 +262,7 @@ static void on_deadline(struct loop_timer *t)
 static void answer_failure(struct invocation *inv, struct client *c)
 {
     bool dev = inv->gateway->served && inv->gateway->served->snapshot->dev;
-    bool tell = dev || c->local;
+    bool tell = dev || c->local || c->replay;
     struct client_failure failure = {
         .status = inv->status,
         .type = failure_type(inv->outcome, inv->status, inv->limit.hit),
@@ -393,6 +395,7 @@ struct invocation *invocation_new(struct gateway *g, struct client *c, struct po
     buf_init(&inv->body, BODY_BYTES_MAX);
     buf_init(&inv->error_json, STACK_BYTES_MAX);
     inv->client = c;
+    inv->is_replay = c->replay;
     c->invocation = inv;
     pool->n_invocations++;
     if (pool->function->limits.queue_timeout_ms > 0)
@@ -409,6 +412,7 @@ int invocation_body(struct invocation *inv, struct slice data)
     int r = 0;
 
     inv->bytes_in += data.len;
+    recorder_body(inv->recording, data);
     if (is_over(inv))
         return 0; /* answered already: the rest is read and dropped */
     if (inv->body_chunked)
@@ -571,13 +575,15 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
         return;
     }
     inv->status = head->status;
+    recorder_answer_head(inv->recording, head);
     inv->pool->n_dead_zygotes = 0;
     if (http_head_find(head, "mayfly-error", &error)) {
         inv->outcome = OUTCOME_ERROR;
         note_limit(inv, head);
         inv->capture_error = true;
         /* A limit is told in mayfly's words; the function's own go along as the cause. */
-        inv->hide_error = inv->limit.hit != LIMIT_HIT_NONE || (!dev && !(c && c->local));
+        inv->hide_error =
+            inv->limit.hit != LIMIT_HIT_NONE || (!dev && !(c && (c->local || c->replay)));
         if (!inv->error)
             inv->error = strdup("the function raised an error");
     }
@@ -596,6 +602,7 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
 void invocation_on_data(struct invocation *inv, struct slice data)
 {
     inv->bytes_out += data.len;
+    recorder_answer_body(inv->recording, data);
     if (inv->bytes_out > inv->pool->function->limits.response_max && inv->status != 101) {
         refuse_response(inv);
         return;

@@ -62,6 +62,8 @@ struct invocation {
     bool error_json_settled;
     bool error_json_whole; /* it is JSON */
     uint64_t bytes_in, bytes_out;
+    struct recording *recording; /* NULL: its function does not record */
+    bool is_replay;
 };
 
 /* Makes one for the client's request and hands it to the pool. */

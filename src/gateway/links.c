@@ -3,6 +3,7 @@
 #include "gateway/links.h"
 #include "gateway/client.h"
 #include "gateway/pool.h"
+#include "gateway/recorder.h"
 
 #include "base/log.h"
 #include "os/fd.h"
@@ -58,8 +59,11 @@ static void on_control_ready(struct loop_io *io)
         close_control(g);
         return;
     }
-    while ((r = wire_recv(&g->control, &m)) == WIRE_E_OK)
+    while ((r = wire_recv(&g->control, &m)) == WIRE_E_OK) {
+        if (m.type == WIRE_REPLAY)
+            replay_on_message(g, &m);
         wire_message_deinit(&m);
+    }
     loop_io_drained(io, EPOLLIN);
     if (r != WIRE_E_AGAIN)
         close_control(g);

@@ -3,6 +3,7 @@
 #include "gateway/client.h"
 #include "gateway/invocation.h"
 #include "gateway/pool.h"
+#include "gateway/recorder.h"
 #include "gateway/rules.h"
 
 #include "base/log.h"
@@ -188,6 +189,7 @@ void request_invoke(struct client *c, const struct http_head *head, const struct
         invocation_fail(inv, OUTCOME_BAD_REQUEST, 431, "the request's headers are too big");
         return;
     }
+    inv->recording = recorder_begin(inv);
     pool_submit(pool, inv);
 }
 
@@ -272,6 +274,10 @@ void request_begin(struct client *c, const struct http_head *head)
     struct route_match match;
     int r;
 
+    if (c->replay) {
+        replay_answer(c, head);
+        return;
+    }
     if (c->local) {
         admin_answer(c, head);
         return;

@@ -114,6 +114,7 @@ void function_deinit(struct function *f)
     strings_free(f->secrets);
     strings_free(f->egress);
     strings_free(f->reads);
+    strings_free(f->redact);
     strings_free(f->writes);
     strings_free(f->mounts);
     strings_free(f->about);

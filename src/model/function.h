@@ -104,7 +104,9 @@ struct function {
     /* What it reads at another place than the host's: a path of the host and where it is inside
      * (see function_mount_is_valid()), in turn; NULL-terminated. */
     char **mounts;
-    char **about; /* name=value for people: its interpreter, its dependencies; NULL-terminated */
+    char **redact; /* names of headers and fields that are taken out of what is recorded;
+                    * NULL-terminated */
+    char **about;  /* name=value for people: its interpreter, its dependencies; NULL-terminated */
     struct limits limits;
 };
 

@@ -18,8 +18,9 @@ static const char *const outcome_names[_OUTCOME_MAX] = {
 };
 
 static const char *const trigger_names[_TRIGGER_MAX] = {
-    [TRIGGER_HTTP] = "http",   [TRIGGER_INVOKE] = "invoke", [TRIGGER_SCHEDULE] = "schedule",
-    [TRIGGER_QUEUE] = "queue", [TRIGGER_UPLOAD] = "upload", [TRIGGER_DATABASE] = "database",
+    [TRIGGER_HTTP] = "http",     [TRIGGER_INVOKE] = "invoke", [TRIGGER_SCHEDULE] = "schedule",
+    [TRIGGER_QUEUE] = "queue",   [TRIGGER_UPLOAD] = "upload", [TRIGGER_DATABASE] = "database",
+    [TRIGGER_REPLAY] = "replay",
 };
 
 static const char *const log_stream_names[_LOG_STREAM_MAX] = {

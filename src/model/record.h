@@ -27,6 +27,7 @@ enum trigger {
     TRIGGER_QUEUE,
     TRIGGER_UPLOAD,
     TRIGGER_DATABASE,
+    TRIGGER_REPLAY, /* a request that was recorded is carried out again */
     _TRIGGER_MAX,
 };
 
@@ -92,6 +93,13 @@ int record_encode(const struct record *r, struct buf *b);
 /* Reads one record; its strings borrow the bytes. Errors show in unpack_end(), or as an outcome or
  * trigger out of range, which is set to the last one. */
 void record_decode(struct unpack *u, struct record *ret);
+
+/* What of a recorded request is missing. */
+enum recording_cut {
+    RECORDING_CUT_HEAD = 1, /* of these two all is needed to carry it out again */
+    RECORDING_CUT_BODY = 2,
+    RECORDING_CUT_ANSWER = 4,
+};
 
 /* A line that a function wrote, or that mayfly says on its behalf. */
 enum log_stream {

@@ -109,6 +109,7 @@ static void put_function(struct writer *w, const struct function *f)
     put_strings(w, f->reads);
     put_strings(w, f->writes);
     put_strings(w, f->mounts);
+    put_strings(w, f->redact);
     put_strings(w, f->about);
 #define LIMIT(field, key, unit, min, max, dflt, text) put_u64(w, f->limits.field);
 #include "model/limits.tbl.h"
@@ -340,6 +341,7 @@ static void get_function(struct reader *r, struct function *f)
     f->reads = get_strings(r, SNAPSHOT_PATHS_MAX);
     f->writes = get_strings(r, SNAPSHOT_PATHS_MAX);
     f->mounts = get_strings(r, SNAPSHOT_MOUNTS_MAX);
+    f->redact = get_strings(r, SNAPSHOT_PATHS_MAX);
     f->about = get_strings(r, SNAPSHOT_ABOUT_MAX);
     get_limits(r, &f->limits);
     if (r->u.bad || r->no_memory)

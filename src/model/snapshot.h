@@ -15,7 +15,7 @@
 #define SNAPSHOT_EGRESS_MAX    1024 /* addresses that one function may reach */
 #define SNAPSHOT_MOUNTS_MAX    16   /* twice as many as there are mounts */
 #define SNAPSHOT_ABOUT_MAX     16
-#define SNAPSHOT_PATHS_MAX     64 /* that one function may read, or write */
+#define SNAPSHOT_PATHS_MAX     64 /* that one function may read, or write; names that it redacts */
 
 struct snapshot {
     uint64_t generation; /* counts up with each load */

@@ -51,6 +51,12 @@ MSG(ADMISSION, admission, CONTROL, GATEWAY, 0, /* the tokens and sessions that h
 MSG(STATUS, status, CONTROL, GATEWAY, 0, F(u32, ready) F(str, json)) /* for /readyz: an object */
 MSG(WATCH, watch, CONTROL, GATEWAY, 0, F(u32, interval_ms))          /* 0: nobody looks any more */
 MSG(LIVE, live, GATEWAY, CONTROL, 0, F(str, json)) /* what runs now, each interval_ms */
+MSG(RECORDING, recording, GATEWAY, CONTROL, 0, /* before the record; cut: enum recording_cut */
+    F(u64, lost) F(str, request_id) F(str, function) F(str, version) F(u32, trigger) F(u32, cut)
+        F(str, head)                   /* request line and headers, without framing and without end */
+            F(str, body) F(u32, status) F(str, answer_head) F(str, answer_body)) /* header lines */
+MSG(REPLAY, replay, CONTROL, GATEWAY, 1, /* fd: a connection with one request for the function */
+    F(u32, trigger) F(str, function))
 
 /* ---- supervisor and zygote ---- */
 MSG(SECRETS, secrets, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: sealed memfd, model/secret.h */

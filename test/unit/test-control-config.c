@@ -133,10 +133,11 @@ static const struct {
      "mayfly.json:1: include[0]: unknown key \"prefx\"; did you mean \"prefix\"?"},
     {"{\"defaults\": {\n\"handler\": \"x\"}}",
      "mayfly.json:2: defaults: unknown key \"handler\"; known are isolation, env, network, reads, "
-     "writes, secrets, timeout, memory, concurrency, queue, queue_timeout, rate, burst, standby, "
+     "writes, secrets, redact, timeout, memory, concurrency, queue, queue_timeout, rate, burst, "
+     "standby, "
      "standby_idle, zygote_idle, "
      "init_timeout, body, "
-     "response, cpu, cpu_time, processes, files, file_size, tmp, tmp_files, log"},
+     "response, cpu, cpu_time, processes, files, file_size, tmp, tmp_files, recording, log"},
     {"{\"functions\": {\"a\": {\n\"network\": \"nothing\"}}}",
      "mayfly.json:2: functions.a.network: must be \"host\", \"none\" or an array of \"HOST:PORT\", "
      "not \"nothing\""},
