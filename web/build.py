@@ -117,13 +117,8 @@ def packages(beside):
 
 # ---- files ----
 
-def esbuild(beside, outdir, *arguments, seconds=BUNDLE_SECONDS):
-    modules = packages(beside)
-    command = [program("node"), str(modules / "esbuild" / "bin" / "esbuild"), "main.jsx",
-               "--bundle", "--jsx=automatic", "--jsx-import-source=preact", "--target=es2021",
-               "--format=esm", "--log-level=warning", "--legal-comments=none", f"--outdir={outdir}",
-               *arguments]
-    run(command, seconds, cwd=WEB / "src", env={**os.environ, "NODE_PATH": str(modules)})
+def bundle(beside, outdir, *arguments):
+    run([program("node"), str(WEB / "bundle.mjs"), str(packages(beside)), str(outdir), *arguments], BUNDLE_SECONDS)
 
 
 def hashed(name, content):
@@ -144,7 +139,7 @@ def page(html, assets):
 
 def full(beside):
     with tempfile.TemporaryDirectory(prefix="dashboard.", dir=beside) as out:
-        esbuild(beside, out, "--minify")
+        bundle(beside, out)
         assets = {name: (pathlib.Path(out) / name).read_bytes() for name in ("main.js", "main.css")}
     assets["icon.svg"] = (WEB / "src" / "icon.svg").read_bytes()
     return page((WEB / "src" / "index.html").read_bytes(), assets)
@@ -201,7 +196,7 @@ def watch(folder):
         now = max(path.stat().st_mtime for path in (WEB / "src").rglob("*"))
         if now != seen:
             try:
-                esbuild(folder, folder / "assets", "--sourcemap=linked")
+                bundle(folder, folder / "assets", "--debug")
                 shutil.copy(WEB / "src" / "index.html", folder)
                 print("dashboard: built", flush=True)
             except Unavailable as why:
