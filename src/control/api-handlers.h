@@ -8,6 +8,8 @@ void api_functions(struct api_call *call);
 void api_function(struct api_call *call);
 void api_records(struct api_call *call);
 void api_record(struct api_call *call);
+void api_recording(struct api_call *call);
+void api_replay(struct api_call *call);
 void api_logs(struct api_call *call);
 void api_trace(struct api_call *call);
 void api_series(struct api_call *call);

@@ -15,6 +15,8 @@ const struct endpoint endpoints[] = {
      "function version request outcome failed trigger grep min_us max_us order" SPAN PAGE,
      api_records, 0},
     {"GET", V1 "/records/{id}", NULL, api_record, 0},
+    {"GET", V1 "/records/{id}/recording", NULL, api_recording, 0},
+    {"POST", V1 "/records/{id}/replay", NULL, api_replay, ENDPOINT_BODY},
     {"GET", V1 "/logs", "function version request stream grep" SPAN PAGE, api_logs, 0},
     {"GET", V1 "/traces/{id}", NULL, api_trace, 0},
     {"GET", V1 "/series", "function step histogram" SPAN, api_series, 0},

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/access.h"
 #include "control/control.h"
+#include "control/recording.h"
 #include "os/fd.h"
 
 #include <errno.h>
@@ -113,6 +114,9 @@ static void on_gateway_message(struct control *c, struct wire_message *m)
         if (c->loop)
             api_take(&c->api, take_fd(&m->fds[0]), m->admin_request.bytes,
                      m->admin_request.local != 0);
+        break;
+    case WIRE_RECORDING:
+        recording_take(c, &m->recording);
         break;
     case WIRE_LIVE:
         streams_on_live(&c->streams, m->live.json);

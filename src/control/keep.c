@@ -167,6 +167,18 @@ uint64_t keep_log(struct keep *k, const struct log_line *l)
     return x == 0 ? store_last_log(k->store) : 0;
 }
 
+/* Belongs to no batch: it is told once, and lost with a control that is killed before the next
+ * commit. */
+void keep_capture(struct keep *k, const struct store_capture *c)
+{
+    int r = is_open(k) ? store_add_capture(k->store, c) : -EAGAIN;
+
+    if (r < 0)
+        keep_gateway_lost(k, "recordings", 1);
+    if (r < 0 && r != -EAGAIN && r != -EINVAL && r != -EFBIG)
+        write_failed(k, r);
+}
+
 void keep_gateway_lost(struct keep *k, const char *what, uint64_t n)
 {
     int r = is_open(k) ? store_add_loss(k->store, what, n, "more than could be handed on") : 0;

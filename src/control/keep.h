@@ -65,6 +65,7 @@ bool keep_batch_begin(struct keep *k, uint64_t boot, uint64_t batch);
 void keep_record(struct keep *k, const struct record *r);
 /* Returns the number of the line, 0 if it is not kept. */
 uint64_t keep_log(struct keep *k, const struct log_line *l);
+void keep_capture(struct keep *k, const struct store_capture *c);
 void keep_gateway_lost(struct keep *k, const char *what, uint64_t n);
 void keep_batch_end(struct keep *k);
 

@@ -74,3 +74,12 @@ W int store_retain(struct store *s, const struct retention *r, uint64_t now_us, 
 {
     return 0;
 }
+W int store_add_capture(struct store *s, const struct store_capture *c)
+{
+    return 0;
+}
+W int store_capture(struct store *s, struct slice request_id,
+                    int (*row)(void *ctx, const struct store_capture *c), void *ctx)
+{
+    return -ENOENT;
+}
