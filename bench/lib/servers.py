@@ -81,7 +81,7 @@ class Row:
         return self.body.encode() if self.body else HELLO
 
 
-MAYFLY = ("{mayfly}", "serve", "{functions}", "--listen", "127.0.0.1:{port}", "--state",
+MAYFLY = ("{mayfly}", "serve", "{functions}", "--listen", "127.0.0.1:{port}", "--admin-listen", "off", "--state",
           "{tmp}")
 
 PLAIN_USER = 65534

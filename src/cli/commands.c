@@ -32,6 +32,8 @@ static const struct cli_option init_options[] = {
 /* What dev and serve have in common. */
 #define OPTIONS_SERVE                                                                              \
     {"listen", 'l', "ADDR:PORT", "where to listen (127.0.0.1:8080)", NULL},                        \
+        {"admin-listen", 0, "ADDR:PORT", "admin interface (127.0.0.1:8081), or off", NULL},        \
+        {"admin-host", 0, "NAME", "a name that it answers to; may be repeated", NULL},             \
         {"env", 'e', "NAME[=VALUE]", "environment of all functions; may be repeated", NULL},       \
         {"workers-max", 0, "N", "most workers at once, of all functions", NULL},                   \
         {"drain-timeout", 0, "TIME", "how long requests may finish at the end", NULL},             \

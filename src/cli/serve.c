@@ -17,6 +17,9 @@
 #define ARGV_MAX 160
 #define ENV_MAX  60
 
+#define ADMIN_LISTEN "127.0.0.1:8081"
+#define HOSTS_MAX    16 /* names of the admin listener */
+
 struct serve {
     const struct cli *cli;
     bool dev;
@@ -141,6 +144,74 @@ static enum cli_exit add_environment(struct serve *s)
     return CLI_OK;
 }
 
+/* A name or an address, without a port, as it stands in a Host header; no wildcards. */
+static bool is_host(struct slice name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+    unsigned char binary[sizeof(struct in6_addr)];
+    char text[256];
+
+    if (name.len == 0 || name.len >= sizeof text) {
+        return false;
+    }
+    memcpy(text, name.base, name.len);
+    text[name.len] = '\0';
+    if (text[0] == '[' && text[name.len - 1] == ']') {
+        text[name.len - 1] = '\0';
+        return inet_pton(AF_INET6, text + 1, binary) == 1;
+    }
+    return strspn(text, allowed) == name.len;
+}
+
+/* The names, each given alone or some with commas between, as one list. */
+static enum cli_exit add_admin_hosts(struct serve *s)
+{
+    struct buf list = BUF_INIT(8192);
+    const char *given;
+    unsigned i = 0, n = 0;
+
+    while ((given = cli_next_value(s->cli, "admin-host", &i))) {
+        struct slice rest = slice_str(given);
+
+        do {
+            struct slice name = slice_cut(&rest, ',');
+
+            if (!is_host(name) || n == HOSTS_MAX) {
+                buf_deinit(&list);
+                return cli_fail(s->cli, CLI_USAGE, "write it like admin.example.org",
+                                "--admin-host %s: %s", given,
+                                n == HOSTS_MAX ? "too many names" : "not the name of a host");
+            }
+            if (buf_printf(&list, "%s%.*s", n++ > 0 ? "," : "", SLICE_ARG(name)) < 0) {
+                cli_no_memory();
+            }
+        } while (rest.len > 0);
+    }
+    if (n > 0) {
+        add(s, "--admin-hosts", cli_check(strdup(buf_cstr(&list))));
+    }
+    buf_deinit(&list);
+    return CLI_OK;
+}
+
+static enum cli_exit add_admin(struct serve *s)
+{
+    const char *given = cli_value(s->cli, "admin-listen");
+    char *address;
+
+    if (given && strcmp(given, "off") == 0) {
+        return CLI_OK;
+    }
+    address = listen_address(given ? given : ADMIN_LISTEN);
+    if (!address) {
+        return cli_fail(s->cli, CLI_USAGE, "write it like " ADMIN_LISTEN ", 8081 or off",
+                        "--admin-listen %s: not an address and a port", given);
+    }
+    add(s, "--admin-listen", address);
+    return add_admin_hosts(s);
+}
+
 static enum cli_exit find_project(struct serve *s)
 {
     const char *given = s->cli->n_operands ? s->cli->operands[0] : ".";
@@ -231,6 +302,9 @@ static enum cli_exit serve(struct cli *cli, bool dev)
     code = add_numbers(&s);
     if (code == CLI_OK) {
         code = add_environment(&s);
+    }
+    if (code == CLI_OK) {
+        code = add_admin(&s);
     }
     if (code == CLI_OK) {
         code = find_project(&s);

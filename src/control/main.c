@@ -19,8 +19,8 @@
 #define EXIT_USAGE 2
 
 static const char usage_text[] =
-    "usage: mayfly-control --project DIR --state DIR --lib DIR --url URL [--secrets DIR]\n"
-    "                      [--dev] [--color] [--own-users]\n"
+    "usage: mayfly-control --project DIR --state DIR --lib DIR --url URL [--admin-url URL]\n"
+    "                      [--secrets DIR] [--dev] [--color] [--own-users]\n"
     "       mayfly-control --check --project DIR --lib DIR [--state DIR] [--json] [--names]\n"
     "                      [--function NAME]\n"
     "The first form is started by mayfly-supervisor.\n";
@@ -30,6 +30,7 @@ struct arguments {
     const char *secrets;         /* state folder of the secrets, if it is not `state` */
     char secrets_hint[PATH_MAX + 16];
     const char *url;
+    const char *admin_url; /* NULL: no admin listener */
     bool dev, color, check, own_users;
     struct check_options check_options;
 };
@@ -70,6 +71,7 @@ static int serve(const struct arguments *a)
         .state = a->state,
         .lib = a->lib,
         .url = a->url,
+        .admin_url = a->admin_url,
         .libexec = libexec_folder(),
         .deps = deps_folder(a->state, a->dev),
         .secrets = a->secrets ? a->secrets : a->state,
@@ -143,6 +145,7 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
         {{"state", required_argument, NULL, 0}, .path = &a->state},
         {{"lib", required_argument, NULL, 0}, .path = &a->lib},
         {{"url", required_argument, NULL, 0}, .text = &a->url},
+        {{"admin-url", required_argument, NULL, 0}, .text = &a->admin_url},
         {{"secrets", required_argument, NULL, 0}, .text = &a->secrets},
         {{"function", required_argument, NULL, 0}, .text = &a->check_options.function},
         {{"dev", no_argument, NULL, 0}, .flag = &a->dev},

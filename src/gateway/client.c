@@ -134,10 +134,22 @@ static void name_peer(struct client *c, const struct sockaddr_storage *addr)
         (void)snprintf(c->ip, sizeof(c->ip), "127.0.0.1");
 }
 
+/* What the parser takes. The admin interface is not for the project's author to narrow. */
+static struct http_limits limits_of(const struct client *c)
+{
+    struct http_limits limits = HTTP_LIMITS_DEFAULT;
+
+    if (c->door == CLIENT_PUBLIC || c->door == CLIENT_REPLAY)
+        return c->gateway->settings.http;
+    limits.body_max = c->gateway->settings.http.body_max;
+    return limits;
+}
+
 /* Returns NULL without memory; fd_consume is closed then. */
-static struct client *client_make(struct gateway *g, int fd_consume)
+static struct client *client_make(struct gateway *g, int fd_consume, enum client_door door)
 {
     struct client *c = calloc(1, sizeof(*c));
+    struct http_limits limits;
 
     if (!c) {
         fd_close(fd_consume);
@@ -145,12 +157,15 @@ static struct client *client_make(struct gateway *g, int fd_consume)
     }
     c->gateway = g;
     c->fd = fd_consume;
+    c->door = door;
     buf_init(&c->in, IN_BYTES_MAX);
     buf_init(&c->out, OUT_BYTES_MAX);
-    http_parser_init(&c->parser, HTTP_REQUEST, &g->settings.http);
+    limits = limits_of(c);
+    http_parser_init(&c->parser, HTTP_REQUEST, &limits);
     loop_io_init(&c->io);
-    list_add_last(&g->clients, &c->link);
+    list_add_last(door == CLIENT_ADMIN ? &g->admin_clients : &g->clients, &c->link);
     g->n_clients++;
+    g->n_admin_clients += door == CLIENT_ADMIN;
     return c;
 }
 
@@ -167,20 +182,20 @@ static void client_start(struct client *c)
     client_read(c);
 }
 
-void client_new(struct gateway *g, int fd_consume, bool local, const struct sockaddr_storage *addr)
+void client_new(struct gateway *g, int fd_consume, enum client_door door,
+                const struct sockaddr_storage *addr)
 {
-    struct client *c = client_make(g, fd_consume);
+    struct client *c = client_make(g, fd_consume, door);
 
     if (!c)
         return;
-    c->local = local;
     name_peer(c, addr);
     client_start(c);
 }
 
 void client_new_replay(struct gateway *g, int fd_consume, struct replay *replay_consume)
 {
-    struct client *c = client_make(g, fd_consume);
+    struct client *c = client_make(g, fd_consume, CLIENT_REPLAY);
 
     if (!c) {
         (void)replay_free(replay_consume);
@@ -206,6 +221,7 @@ void client_close(struct client *c)
     list_add_last(&g->dead_clients, &c->link);
     loop_task_put(g->loop, &g->bury);
     g->n_clients--;
+    g->n_admin_clients -= c->door == CLIENT_ADMIN;
     if (inv) {
         inv->client = NULL;
         invocation_hangup(inv, OUTCOME_HANGUP, 0, "the client went away");
@@ -488,7 +504,7 @@ static void client_settle(struct client *c)
     if (c->keep_alive && !c->gateway->draining) {
         buf_deinit(&c->out);
         http_parser_next(&c->parser);
-        c->parser.limits = c->gateway->settings.http; /* a function's own may have been set */
+        c->parser.limits = limits_of(c); /* a function's own may have been set */
         client_move(c, CLIENT_HEAD);
         if (buf_len(&c->in) > 0 || c->io.ready & EPOLLIN)
             loop_io_again(&c->io); /* a pipelined request has its turn, not the whole round */
@@ -719,7 +735,7 @@ int client_begin(struct client *c, const struct http_head *head, struct invocati
         r = buf_printf(&c->out, "Server-Timing: wait;dur=%.3f, init;dur=%.3f, run;dur=%.3f\r\n",
                        (double)(inv->assigned_ns - inv->arrived_ns - inv->init_ns) / 1e6,
                        (double)inv->init_ns / 1e6, (double)(now - inv->assigned_ns) / 1e6);
-    if (r == 0 && c->local)
+    if (r == 0 && client_is_admin(c))
         r = http_write_header_str(&c->out, "Mayfly-Outcome", outcome_name(inv->outcome));
     if (r == 0 && head->status != 101)
         r = client_write_common_headers(c, has_date);

@@ -24,6 +24,14 @@ enum client_state {
  * negative errno, which breaks the answer off. */
 typedef int client_more(void *ctx, struct buf *b);
 
+/* Where it came in. */
+enum client_door {
+    CLIENT_PUBLIC,
+    CLIENT_LOCAL,  /* the unix socket, whose peers are the daemon's own user */
+    CLIENT_ADMIN,  /* the admin listener */
+    CLIENT_REPLAY, /* from control: a request that is carried out again */
+};
+
 struct client {
     struct list link;
     struct gateway *gateway;
@@ -36,8 +44,8 @@ struct client {
     struct buf out;
     struct invocation *invocation; /* in BUSY and TUNNEL, until its answer is complete */
     char ip[46];
-    bool local;            /* came by the unix socket */
-    struct replay *replay; /* came from control, for the function that this names */
+    enum client_door door;
+    struct replay *replay; /* of CLIENT_REPLAY: for which function */
     bool body_ended;       /* the whole request has been read */
     bool body_is_small;    /* so that reading it to its end is cheaper than a new connection */
     bool head_begun;       /* the first byte of the next request has come */
@@ -55,16 +63,30 @@ struct client {
     void *more_ctx;
 };
 
+/* Whether errors are told in full: who uses the admin interface may know. */
+static inline bool client_is_trusted(const struct client *c)
+{
+    return c->door != CLIENT_PUBLIC;
+}
+
+/* Whether it speaks to the admin interface. */
+static inline bool client_is_admin(const struct client *c)
+{
+    return c->door == CLIENT_LOCAL || c->door == CLIENT_ADMIN;
+}
+
 /* A connection that was accepted: reads from it at once. Takes fd_consume. */
 struct sockaddr_storage;
-void client_new(struct gateway *g, int fd_consume, bool local, const struct sockaddr_storage *addr);
+void client_new(struct gateway *g, int fd_consume, enum client_door door,
+                const struct sockaddr_storage *addr);
 
 /* One for a request that is carried out again. Takes both. */
 void client_new_replay(struct gateway *g, int fd_consume, struct replay *replay_consume);
 
-/* Accept what waits: on the TCP listener, on the unix socket; and again after a pause. */
+/* Accept what waits at each door; and again after a pause. */
 void clients_on_listen(struct loop_io *io);
 void clients_on_local(struct loop_io *io);
+void clients_on_admin(struct loop_io *io);
 void clients_on_accept_pause(struct loop_timer *t);
 
 /* Answers a request without an invocation, or one whose answer has not begun. `headers` are whole

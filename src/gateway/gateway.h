@@ -8,6 +8,7 @@
  */
 
 #include "base/slots.h"
+#include "gateway/admin.h"
 #include "gateway/metrics.h"
 #include "http/http.h"
 #include "loop/loop.h"
@@ -24,12 +25,13 @@
 #define RECENT_RECORDS  256 /* kept for `invoke --verbose` */
 
 /* How long a peer may take. */
-#define PROGRESS_BYTES   (5 * 1024)     /* in each body_timeout and write_timeout, at least */
-#define LINGER_NS        (1 * NS_PER_S) /* reading on after the last answer, so that it arrives */
-#define LINGER_BYTES_MAX 65536
-#define STACK_GRACE_NS   (250 * NS_PER_MS) /* between asking for the stack and killing */
-#define END_GRACE_NS     (100 * NS_PER_MS) /* between the answer's end and killing */
-#define WATCHDOG_NS      (10 * NS_PER_MS)  /* that the loop may be late with killing */
+#define PROGRESS_BYTES    (5 * 1024)     /* in each body_timeout and write_timeout, at least */
+#define LINGER_NS         (1 * NS_PER_S) /* reading on after the last answer, so that it arrives */
+#define LINGER_BYTES_MAX  65536
+#define ADMIN_CLIENTS_MAX 128 /* connections to the admin listener that are still ours */
+#define STACK_GRACE_NS    (250 * NS_PER_MS) /* between asking for the stack and killing */
+#define END_GRACE_NS      (100 * NS_PER_MS) /* between the answer's end and killing */
+#define WATCHDOG_NS       (10 * NS_PER_MS)  /* that the loop may be late with killing */
 
 struct gateway;
 struct client;
@@ -46,6 +48,8 @@ struct settings {
     uint64_t body_timeout_ms;
     uint64_t write_timeout_ms;
     const char *url;
+    const char *admin_address; /* of the admin listener; NULL: there is none */
+    const char *admin_hosts;   /* see admin_init() */
 };
 
 /* A snapshot in use: by the gateway as the current one, and by pools of functions from it. */
@@ -77,14 +81,17 @@ struct gateway {
     struct loop_io supervisor_io;
     struct wire control; /* may be closed for a while */
     struct loop_io control_io;
-    int listen_fd, local_fd;
-    struct loop_io listen_io, local_io;
+    int listen_fd, local_fd, admin_fd; /* the last may be -1 */
+    struct loop_io listen_io, local_io, admin_io;
     struct loop_timer accept_pause; /* out of descriptors */
     struct served *served;          /* NULL before the first snapshot */
     char *sandbox;                  /* JSON of how functions are confined; NULL before it is told */
     bool degraded;                  /* layers of it are missing */
-    struct list clients;
-    uint32_t n_clients;
+    struct list clients;            /* of the public listener and of the unix socket */
+    struct list admin_clients;      /* of the admin listener, oldest first */
+    uint32_t n_clients;             /* all */
+    uint32_t n_admin_clients;
+    struct admin admin;
     struct list pools;
     struct counter *counters; /* of projects, for ever: few */
     uint32_t n_counters;

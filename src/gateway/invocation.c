@@ -262,7 +262,7 @@ static void on_deadline(struct loop_timer *t)
 static void answer_failure(struct invocation *inv, struct client *c)
 {
     bool dev = inv->gateway->served && inv->gateway->served->snapshot->dev;
-    bool tell = dev || c->local || c->replay;
+    bool tell = dev || client_is_trusted(c);
     struct client_failure failure = {
         .status = inv->status,
         .type = failure_type(inv->outcome, inv->status, inv->limit.hit),
@@ -274,8 +274,9 @@ static void answer_failure(struct invocation *inv, struct client *c)
     char headers[192];
 
     (void)snprintf(headers, sizeof(headers), "%sMayfly-Request-Id: %s\r\n%s%s%s", retry, inv->id,
-                   c->local ? "Mayfly-Outcome: " : "", c->local ? outcome_name(inv->outcome) : "",
-                   c->local ? "\r\n" : "");
+                   client_is_admin(c) ? "Mayfly-Outcome: " : "",
+                   client_is_admin(c) ? outcome_name(inv->outcome) : "",
+                   client_is_admin(c) ? "\r\n" : "");
     error_json_settle(inv);
     if (tell && buf_len(&inv->error_json) > 0 && inv->limit.hit == LIMIT_HIT_NONE) {
         client_answer(c, inv->status, headers, "application/json", buf_slice(&inv->error_json));
@@ -583,7 +584,7 @@ void invocation_on_head(struct invocation *inv, const struct http_head *head)
         inv->capture_error = true;
         /* A limit is told in mayfly's words; the function's own go along as the cause. */
         inv->hide_error =
-            inv->limit.hit != LIMIT_HIT_NONE || (!dev && !(c && (c->local || c->replay)));
+            inv->limit.hit != LIMIT_HIT_NONE || (!dev && !(c && client_is_trusted(c)));
         if (!inv->error)
             inv->error = strdup("the function raised an error");
     }

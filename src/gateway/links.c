@@ -49,6 +49,21 @@ void links_send_control(struct gateway *g, struct wire_message *m)
         close_control(g); /* the supervisor introduces its successor */
 }
 
+static void on_control_message(struct gateway *g, struct wire_message *m)
+{
+    switch (m->type) {
+    case WIRE_ADMISSION:
+        if (admin_take_hashes(&g->admin, m->admission.n, m->admission.hashes) < 0)
+            log_error("admission.bad", "n=%u", m->admission.n);
+        break;
+    case WIRE_REPLAY:
+        replay_on_message(g, m);
+        break;
+    default: /* the table lets nothing else through */
+        break;
+    }
+}
+
 static void on_control_ready(struct loop_io *io)
 {
     struct gateway *g = container_of(io, struct gateway, control_io);
@@ -60,8 +75,7 @@ static void on_control_ready(struct loop_io *io)
         return;
     }
     while ((r = wire_recv(&g->control, &m)) == WIRE_E_OK) {
-        if (m.type == WIRE_REPLAY)
-            replay_on_message(g, &m);
+        on_control_message(g, &m);
         wire_message_deinit(&m);
     }
     loop_io_drained(io, EPOLLIN);

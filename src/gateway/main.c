@@ -21,6 +21,7 @@
 #define FD_SUPERVISOR 3
 #define FD_LISTEN     4
 #define FD_LOCAL      5
+#define FD_ADMIN      6 /* with --admin-address */
 
 /* The ceiling of workers, if nobody says otherwise: by memory, as if each had this for itself (a
  * sleeping Python worker has about 2 MB), and by descriptors, of which a request takes up to five:
@@ -70,14 +71,11 @@ static void on_drain_check(struct loop_task *t)
     links_send_supervisor(g, &m);
 }
 
-void gateway_drain(struct gateway *g)
+static void drain_clients(struct list *clients)
 {
     struct list *i, *tmp;
 
-    g->draining = true;
-    loop_io_remove(&g->listen_io);
-    g->listen_fd = fd_close(g->listen_fd);
-    list_for_each_safe (i, tmp, &g->clients) {
+    list_for_each_safe (i, tmp, clients) {
         struct client *c = list_entry(i, struct client, link);
 
         if (c->state == CLIENT_HEAD && buf_len(&c->in) == 0)
@@ -85,6 +83,17 @@ void gateway_drain(struct gateway *g)
         else
             c->keep_alive = false;
     }
+}
+
+void gateway_drain(struct gateway *g)
+{
+    g->draining = true;
+    loop_io_remove(&g->listen_io);
+    g->listen_fd = fd_close(g->listen_fd);
+    loop_io_remove(&g->admin_io);
+    g->admin_fd = fd_close(g->admin_fd);
+    drain_clients(&g->clients);
+    drain_clients(&g->admin_clients);
     pools_drop_standbys(g);
     loop_task_put(g->loop, &g->drain_check);
 }
@@ -101,6 +110,8 @@ enum option_id {
     OPTION_BODY_TIMEOUT,
     OPTION_WRITE_TIMEOUT,
     OPTION_URL,
+    OPTION_ADMIN_ADDRESS,
+    OPTION_ADMIN_HOSTS,
     _OPTION_MAX,
 };
 
@@ -114,6 +125,8 @@ static const struct option long_options[] = {
     {"body-timeout", required_argument, NULL, OPTION_BODY_TIMEOUT},
     {"write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT},
     {"url", required_argument, NULL, OPTION_URL},
+    {"admin-address", required_argument, NULL, OPTION_ADMIN_ADDRESS},
+    {"admin-hosts", required_argument, NULL, OPTION_ADMIN_HOSTS},
     {NULL, 0, NULL, 0},
 };
 
@@ -133,6 +146,9 @@ static int parse_options(int argc, char **argv, struct settings *s)
                                     [OPTION_IDLE_TIMEOUT] = &s->idle_timeout_ms,
                                     [OPTION_BODY_TIMEOUT] = &s->body_timeout_ms,
                                     [OPTION_WRITE_TIMEOUT] = &s->write_timeout_ms};
+    const char **texts[_OPTION_MAX] = {[OPTION_URL] = &s->url,
+                                       [OPTION_ADMIN_ADDRESS] = &s->admin_address,
+                                       [OPTION_ADMIN_HOSTS] = &s->admin_hosts};
     uint64_t n;
     int id;
 
@@ -142,8 +158,8 @@ static int parse_options(int argc, char **argv, struct settings *s)
     s->body_timeout_ms = 5000;
     s->write_timeout_ms = 30000;
     while ((id = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
-        if (id == OPTION_URL) {
-            s->url = optarg;
+        if (id < _OPTION_MAX && texts[id]) {
+            *texts[id] = optarg;
             continue;
         }
         if (id < _OPTION_MAX && times[id]) {
@@ -190,6 +206,7 @@ static int start(struct gateway *g)
     int r = loop_new(&g->loop);
 
     list_init(&g->clients);
+    list_init(&g->admin_clients);
     list_init(&g->pools);
     list_init(&g->waiting);
     list_init(&g->dead_clients);
@@ -197,6 +214,7 @@ static int start(struct gateway *g)
     list_init(&g->dead_workers);
     loop_io_init(&g->listen_io);
     loop_io_init(&g->local_io);
+    loop_io_init(&g->admin_io);
     loop_task_init(&g->bury, on_bury);
     loop_task_init(&g->drain_check, on_drain_check);
     cpu_meter_open(&g->cpu);
@@ -209,17 +227,21 @@ static int start(struct gateway *g)
     if (r == 0 && !g->metrics)
         r = -ENOMEM;
     if (r == 0)
+        r = admin_init(&g->admin, g->settings.admin_address, g->settings.admin_hosts);
+    if (r == 0)
         r = start_watchdog(g);
     if (r == 0)
         r = links_open(g, FD_SUPERVISOR);
     if (r == 0)
         r = loop_io_add(g->loop, &g->local_io, FD_LOCAL, EPOLLIN, clients_on_local);
+    if (r == 0 && g->admin_fd >= 0)
+        r = loop_io_add(g->loop, &g->admin_io, g->admin_fd, EPOLLIN, clients_on_admin);
     return r;
 }
 
 int main(int argc, char **argv)
 {
-    static struct gateway g = {.listen_fd = FD_LISTEN, .local_fd = FD_LOCAL};
+    static struct gateway g = {.listen_fd = FD_LISTEN, .local_fd = FD_LOCAL, .admin_fd = -1};
     const char *fault = getenv("MAYFLY_FAULT_GATEWAY");
     uint64_t n_fds = fd_raise_limit();
     int r;
@@ -236,7 +258,9 @@ int main(int argc, char **argv)
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     (void)prctl(PR_SET_TIMERSLACK, 1);
-    for (int fd = FD_SUPERVISOR; fd <= FD_LOCAL; fd++)
+    if (g.settings.admin_address)
+        g.admin_fd = FD_ADMIN;
+    for (int fd = FD_SUPERVISOR; fd <= MAX(FD_LOCAL, g.admin_fd); fd++)
         (void)fd_set_cloexec(fd, true);
     if (g.settings.workers_max == 0)
         g.settings.workers_max = workers_max_default(n_fds);

@@ -1,5 +1,5 @@
 #include "gateway/request.h"
-#include "gateway/admin.h"
+#include "gateway/admin-request.h"
 #include "gateway/client.h"
 #include "gateway/invocation.h"
 #include "gateway/pool.h"
@@ -93,8 +93,12 @@ static int write_client_headers(struct buf *b, const struct client *c, const str
     r = http_write_header(b, SLICE_LIT("Host"),
                           head->host.len > 0 ? head->host : SLICE_LIT("localhost"));
     for (uint32_t i = 0; r == 0 && i < head->n_headers; i++) {
-        if (!is_ours(head, head->headers[i].name) && !is_of_trace(trace, head->headers[i].name))
-            r = http_write_header(b, head->headers[i].name, head->headers[i].value);
+        const struct http_header *h = &head->headers[i];
+
+        if (is_ours(head, h->name) || is_of_trace(trace, h->name))
+            continue;
+        r = admin_is_in_cookie(h) ? admin_write_cookie(b, h)
+                                  : http_write_header(b, h->name, h->value);
     }
     if (r == 0 && head->upgrade && http_head_find(head, "upgrade", &protocol))
         r = buf_printf(b, "Connection: Upgrade\r\nUpgrade: %.*s\r\n", SLICE_ARG(protocol));
@@ -274,12 +278,12 @@ void request_begin(struct client *c, const struct http_head *head)
     struct route_match match;
     int r;
 
-    if (c->replay) {
+    if (c->door == CLIENT_REPLAY) {
         replay_answer(c, head);
         return;
     }
-    if (c->local) {
-        admin_answer(c, head);
+    if (client_is_admin(c)) {
+        admin_request_begin(c, head);
         return;
     }
     if (!g->served) {

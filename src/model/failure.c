@@ -4,10 +4,11 @@ static const struct {
     unsigned status;
     const char *type;
 } statuses[] = {
-    {400, "BadRequest"},        {404, "NotFound"},        {405, "MethodNotAllowed"},
-    {408, "RequestTimeout"},    {413, "BodyTooLarge"},    {414, "UriTooLong"},
-    {417, "ExpectationFailed"}, {429, "TooManyRequests"}, {431, "HeadersTooLarge"},
-    {501, "NotImplemented"},    {503, "Unavailable"},     {505, "VersionNotSupported"},
+    {400, "BadRequest"},         {401, "Unauthorized"},     {403, "Forbidden"},
+    {404, "NotFound"},           {405, "MethodNotAllowed"}, {408, "RequestTimeout"},
+    {413, "BodyTooLarge"},       {414, "UriTooLong"},       {417, "ExpectationFailed"},
+    {421, "MisdirectedRequest"}, {429, "TooManyRequests"},  {431, "HeadersTooLarge"},
+    {501, "NotImplemented"},     {503, "Unavailable"},      {505, "VersionNotSupported"},
 };
 
 /* NULL: the status says it. */

@@ -46,17 +46,29 @@ static void on_deadline(struct loop_timer *t)
 }
 
 /* A file that says where we listen, for tools: complete or not there. */
-static int write_listen_file(struct supervisor *s)
+static void write_address_file(struct supervisor *s, const char *name, const char *address)
 {
     char path[PATH_MAX], temporary[PATH_MAX + 8];
     _cleanup_close_ int fd = -1;
 
-    (void)snprintf(path, sizeof(path), "%s/listen", s->options.state_dir);
+    (void)snprintf(path, sizeof(path), "%s/%s", s->options.state_dir, name);
     (void)snprintf(temporary, sizeof(temporary), "%s.new", path);
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || dprintf(fd, "%s\n", s->address) < 0 || rename(temporary, path) < 0)
-        return -errno;
-    return 0;
+    if (fd < 0 || dprintf(fd, "%s\n", address) < 0 || rename(temporary, path) < 0)
+        log_warning("state.address", "cannot write %s: %s", path, strerrordesc_np(errno));
+}
+
+/* Those that are left behind by a daemon that was killed are not ours; nor is ours anybody's. */
+static void remove_address_files(struct supervisor *s)
+{
+    static const char *const names[] = {"listen", "admin"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char path[PATH_MAX];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", s->options.state_dir, names[i]);
+        (void)unlink(path);
+    }
 }
 
 static void enter_stopping(struct supervisor *s)
@@ -78,7 +90,8 @@ static void log_ready(const struct supervisor *s)
     char names[LAYER_NAMES_MAX];
     bool whole = sandbox_report_missing(&s->sandbox) == 0;
 
-    log_info("ready", "listen=%s project=%s sandbox=%s%s%s", s->address, s->options.project,
+    log_info("ready", "listen=%s admin=%s project=%s sandbox=%s%s%s", s->address,
+             s->admin_fd >= 0 ? s->admin_address : "off", s->options.project,
              sandbox_profile_name(s->profile), whole ? "" : " missing=",
              sandbox_report_names(&s->sandbox, ",", names, sizeof(names)));
 }
@@ -91,12 +104,14 @@ void supervisor_move(struct supervisor *s, enum supervisor_state to)
     loop_timer_cancel(&s->deadline);
     switch (to) {
     case SUPERVISOR_RUNNING:
-        if (write_listen_file(s) < 0)
-            log_warning("state.listen", "cannot write %s/listen", s->options.state_dir);
+        if (s->admin_fd >= 0) /* before the other, for which tools wait */
+            write_address_file(s, "admin", s->admin_address);
+        write_address_file(s, "listen", s->address);
         log_ready(s);
         break;
     case SUPERVISOR_DRAINING:
         s->listen_fd = fd_close(s->listen_fd); /* who connects now is told so, not kept waiting */
+        s->admin_fd = fd_close(s->admin_fd);
         if (!wire_is_open(&s->gateway.wire)) {
             supervisor_move(s, SUPERVISOR_STOPPING);
             break;
@@ -189,6 +204,8 @@ enum option_id {
     OPTION_STATE,
     OPTION_SECRETS,
     OPTION_LISTEN,
+    OPTION_ADMIN_LISTEN,
+    OPTION_ADMIN_HOSTS,
     OPTION_LIBEXEC,
     OPTION_LIB,
     OPTION_WORKERS_MAX,
@@ -213,6 +230,8 @@ static const struct option long_options[] = {
     {"state", required_argument, NULL, OPTION_STATE},
     {"secrets", required_argument, NULL, OPTION_SECRETS},
     {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"admin-listen", required_argument, NULL, OPTION_ADMIN_LISTEN},
+    {"admin-hosts", required_argument, NULL, OPTION_ADMIN_HOSTS},
     {"libexec", required_argument, NULL, OPTION_LIBEXEC},
     {"lib", required_argument, NULL, OPTION_LIB},
     {"workers-max", required_argument, NULL, OPTION_WORKERS_MAX},
@@ -260,6 +279,7 @@ static int parse_options(int argc, char **argv, struct options *o)
     const char **texts[_OPTION_MAX] = {
         [OPTION_PROJECT] = &o->project,           [OPTION_STATE] = &o->state_dir,
         [OPTION_SECRETS] = &o->secrets_dir,       [OPTION_LISTEN] = &o->listen,
+        [OPTION_ADMIN_LISTEN] = &o->admin_listen, [OPTION_ADMIN_HOSTS] = &o->admin_hosts,
         [OPTION_LIBEXEC] = &o->libexec,           [OPTION_LIB] = &o->lib,
         [OPTION_WORKERS_MAX] = &o->workers_max,   [OPTION_HEAD_MAX] = &o->head_max,
         [OPTION_LINE_MAX] = &o->line_max,         [OPTION_BODY_MAX] = &o->body_max,
@@ -295,10 +315,75 @@ static int parse_options(int argc, char **argv, struct options *o)
                : -EINVAL;
 }
 
+/* Opens a TCP listener and says in ret_address where it is; `option` is for the errors. */
+static int open_tcp(const char *option, const char *listen, int *ret_fd,
+                    char ret_address[static 64], struct error *err)
+{
+    int fd = sock_listen_tcp(listen);
+
+    if (fd == -EINVAL)
+        return error_set(err, -EINVAL,
+                         "%s %s: give an address and a port, as in 127.0.0.1:8080 or [::1]:8080",
+                         option, listen);
+    if (fd == -EADDRINUSE)
+        return error_set(err, -EADDRINUSE,
+                         "%s %s: another program has this port: stop it, or choose another with "
+                         "%s ADDR:PORT",
+                         option, listen, option);
+    if (fd < 0)
+        return error_set_errno(err, fd, "%s %s", option, listen);
+    *ret_fd = fd;
+    return sock_local_address(fd, ret_address, 64);
+}
+
+/* A dashboard beside the one of another project that is being worked on: any port will do. */
+static int open_admin_elsewhere(struct supervisor *s, struct error *err)
+{
+    const char *wanted = s->options.admin_listen, *colon = strrchr(wanted, ':');
+    char any[64];
+    int r;
+
+    (void)snprintf(any, sizeof(any), "%.*s:0", (int)(colon - wanted), wanted);
+    r = open_tcp("--admin-listen", any, &s->admin_fd, s->admin_address, err);
+    if (r == 0)
+        log_info("admin.elsewhere", "another program has %s: the admin interface is at %s", wanted,
+                 s->admin_address);
+    return r;
+}
+
+/* For people on this machine: of all its addresses, the one that they have at hand. */
+static int make_admin_url(struct supervisor *s)
+{
+    const char *port = strrchr(s->admin_address, ':'), *host = NULL;
+    int n;
+
+    if (strncmp(s->admin_address, "0.0.0.0:", 8) == 0)
+        host = "127.0.0.1";
+    else if (strncmp(s->admin_address, "[::]:", 5) == 0)
+        host = "[::1]";
+    n = host ? asprintf(&s->admin_url, "http://%s%s", host, port)
+             : asprintf(&s->admin_url, "http://%s", s->admin_address);
+    return n < 0 ? -ENOMEM : 0;
+}
+
+static int open_admin(struct supervisor *s, struct error *err)
+{
+    int r;
+
+    if (!s->options.admin_listen)
+        return 0;
+    r = open_tcp("--admin-listen", s->options.admin_listen, &s->admin_fd, s->admin_address, err);
+    if (r == -EADDRINUSE && s->options.dev)
+        r = open_admin_elsewhere(s, err);
+    if (r < 0)
+        return r;
+    return make_admin_url(s);
+}
+
 static int open_listeners(struct supervisor *s, struct error *err)
 {
-    const char *listen = s->options.listen;
     char path[PATH_MAX];
+    int r;
 
     (void)snprintf(path, sizeof(path), "%s/mayfly.sock", s->options.state_dir);
     s->local_fd = sock_listen_unix(path);
@@ -309,23 +394,13 @@ static int open_listeners(struct supervisor *s, struct error *err)
                          s->options.state_dir);
     if (s->local_fd < 0)
         return error_set_errno(err, s->local_fd, "cannot make the socket %s", path);
-    (void)snprintf(path, sizeof(path), "%s/listen", s->options.state_dir);
-    (void)unlink(path); /* left behind by a daemon that was killed: not our address */
-    s->listen_fd = sock_listen_tcp(listen);
-    if (s->listen_fd == -EINVAL)
-        return error_set(err, -EINVAL,
-                         "--listen %s: give an address and a port, as in "
-                         "127.0.0.1:8080 or [::1]:8080",
-                         listen);
-    if (s->listen_fd == -EADDRINUSE)
-        return error_set(err, -EADDRINUSE,
-                         "--listen %s: another program has this port: stop it, or "
-                         "choose another with --listen ADDR:PORT",
-                         listen);
-    if (s->listen_fd < 0)
-        return error_set_errno(err, s->listen_fd, "--listen %s", listen);
-    (void)sock_local_address(s->listen_fd, s->address, sizeof(s->address));
-    return asprintf(&s->url, "http://%s", s->address) < 0 ? -ENOMEM : 0;
+    remove_address_files(s);
+    r = open_tcp("--listen", s->options.listen, &s->listen_fd, s->address, err);
+    if (r < 0)
+        return r;
+    if (asprintf(&s->url, "http://%s", s->address) < 0)
+        return -ENOMEM;
+    return open_admin(s, err);
 }
 
 /* A layer that is missing is never passed over in silence. */
@@ -438,8 +513,7 @@ static void clean_up(struct supervisor *s)
     if (s->local_fd >= 0) {
         (void)snprintf(path, sizeof(path), "%s/mayfly.sock", s->options.state_dir);
         (void)unlink(path);
-        (void)snprintf(path, sizeof(path), "%s/listen", s->options.state_dir);
-        (void)unlink(path);
+        remove_address_files(s);
     }
     if (s->options.state_temporary)
         (void)nftw(s->options.state_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
@@ -455,8 +529,12 @@ static uint64_t boot_time_ns(void)
 
 int main(int argc, char **argv)
 {
-    static struct supervisor s = {
-        .init_fd = -1, .listen_fd = -1, .local_fd = -1, .snapshot_fd = -1, .secrets_fd = -1};
+    static struct supervisor s = {.init_fd = -1,
+                                  .listen_fd = -1,
+                                  .local_fd = -1,
+                                  .admin_fd = -1,
+                                  .snapshot_fd = -1,
+                                  .secrets_fd = -1};
     struct error err = ERROR_NULL;
     const char *fault = getenv("MAYFLY_FAULT");
     int r;

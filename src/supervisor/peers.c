@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ARGV_MAX             24
+#define ARGV_MAX             32
 #define SANDBOX_JSON_MAX     16384
 #define QUICK_DEATH_NS       (NS_PER_S / 2) /* a life shorter than this counts as one */
 #define QUICK_FIRST_DEATH_NS (2 * NS_PER_S) /* before anything was ever served */
@@ -27,7 +27,7 @@
 struct role {
     const char *name; /* of the program: libexec/mayfly-NAME */
     enum wire_role wire_role;
-    unsigned (*give_fds)(struct supervisor *s, int fds[static 2]); /* behind the channel */
+    unsigned (*give_fds)(struct supervisor *s, int fds[static 3]); /* behind the channel */
     unsigned (*add_args)(struct supervisor *s, const char **argv); /* returns how many */
     void (*on_started)(struct supervisor *s);
     void (*on_message)(struct supervisor *s, struct wire_message *m);
@@ -57,7 +57,7 @@ int peer_start(struct peer *p, struct error *err)
     struct supervisor *s = p->supervisor;
     const char *argv[ARGV_MAX] = {NULL};
     char program[PATH_MAX];
-    int pair[2], fds[3];
+    int pair[2], fds[4];
     unsigned n_fds, n;
     int r;
 
@@ -204,11 +204,12 @@ void peers_introduce(struct supervisor *s)
 
 /* ---- the gateway ---- */
 
-static unsigned gateway_fds(struct supervisor *s, int fds[static 2])
+static unsigned gateway_fds(struct supervisor *s, int fds[static 3])
 {
     fds[0] = s->listen_fd;
     fds[1] = s->local_fd;
-    return 2;
+    fds[2] = s->admin_fd; /* if there is one: --admin-address says so */
+    return s->admin_fd >= 0 ? 3 : 2;
 }
 
 static unsigned gateway_args(struct supervisor *s, const char **argv)
@@ -225,6 +226,8 @@ static unsigned gateway_args(struct supervisor *s, const char **argv)
         {"--body-timeout", s->options.body_timeout},
         {"--write-timeout", s->options.write_timeout},
         {"--url", s->url},
+        {"--admin-address", s->admin_fd >= 0 ? s->admin_address : NULL},
+        {"--admin-hosts", s->options.admin_hosts},
     };
     unsigned n = 0;
 
@@ -296,7 +299,7 @@ const struct role gateway_role = {
 
 /* ---- control ---- */
 
-static unsigned control_fds(struct supervisor *s, int fds[static 2])
+static unsigned control_fds(struct supervisor *s, int fds[static 3])
 {
     return 0;
 }
@@ -311,6 +314,10 @@ static unsigned control_args(struct supervisor *s, const char **argv)
     if (s->options.secrets_dir) {
         argv[n++] = "--secrets";
         argv[n++] = s->options.secrets_dir;
+    }
+    if (s->admin_url) {
+        argv[n++] = "--admin-url";
+        argv[n++] = s->admin_url;
     }
     if (s->options.dev)
         argv[n++] = "--dev";

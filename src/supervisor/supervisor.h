@@ -30,6 +30,8 @@ struct options {
     const char *state_dir;
     const char *secrets_dir; /* state folder with the secrets, if it is another one; or NULL */
     const char *listen;
+    const char *admin_listen; /* NULL: none */
+    const char *admin_hosts; /* names that it answers to beside its address, with commas; or NULL */
     const char *libexec;
     const char *lib;
     const char *workers_max; /* passed on as they are; NULL: not given */
@@ -109,8 +111,11 @@ struct supervisor {
     int init_fd;                  /* mayfly-init, the program */
     int listen_fd;                /* HTTP */
     int local_fd;                 /* STATE/mayfly.sock */
+    int admin_fd;                 /* the admin interface by TCP, or -1 */
     char address[64];
+    char admin_address[64]; /* empty: none */
     char *url;
+    char *admin_url; /* NULL: none */
     int snapshot_fd; /* the last good one, as control published it */
     struct snapshot *snapshot;
     int secrets_fd; /* and the values of its functions' secrets, model/secret.h; never mapped long

@@ -44,7 +44,10 @@ def test_who_waits_for_a_100_is_sent_one(mayfly):
     with local(daemon) as connection:
         connection.send(f"POST {UNKNOWN} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
                         "Expect: 100-continue\r\n\r\n".encode())
-        assert connection.rest().startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 ")
+        told = connection.socket.recv(4096)
+        assert told.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.send(b"12345")
+        assert b"HTTP/1.1 404 " in told + connection.rest()
 
 
 @pytest.mark.core
@@ -99,5 +102,5 @@ def ask(daemon):
     with local(daemon) as connection:
         try:
             return connection.request("GET", UNKNOWN)
-        except (ConnectionError, AssertionError):
+        except (ConnectionError, EOFError):
             return None

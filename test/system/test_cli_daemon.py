@@ -125,7 +125,8 @@ def test_the_newest_daemon_is_found(mayfly):
 
 @pytest.mark.core
 def test_state_folder_in_use_is_a_conflict(daemon):
-    done = daemon.cli("serve", daemon.project, "--state", daemon.state, "--listen", "127.0.0.1:0", code=5)
+    done = daemon.cli("serve", daemon.project, "--state", daemon.state, "--listen", "127.0.0.1:0",
+                      "--admin-listen", "off", code=5)
     assert "runs already" in done.stderr
 
 

@@ -13,7 +13,8 @@ from lib.workload import WORK, Call, Load, processes, work_project
 
 
 def serve_fails(tmp_path, project, *arguments):
-    done = run_cli("serve", project, "--state", tmp_path / "state", *arguments)
+    done = run_cli("serve", project, "--state", tmp_path / "state",
+                   "--admin-listen", "off", *arguments)
     assert done.returncode != 0, done
     assert "assert" not in done.stderr.lower() and "ready" not in done.stderr
     return done
@@ -78,7 +79,8 @@ def test_project_that_is_broken(tmp_path, folder):
 @pytest.mark.core
 def test_state_folder_of_another_daemon(mayfly):
     first = mayfly(work_project(work={}))
-    done = run_cli("serve", first.project, "--state", first.state, "--listen", "127.0.0.1:0")
+    done = run_cli("serve", first.project, "--state", first.state, "--listen", "127.0.0.1:0",
+                   "--admin-listen", "off")
     assert done.returncode == 5 and "runs already" in done.stderr
     assert first.get("/work").status == 200
     assert (first.state / "listen").exists()  # the second has taken nothing away

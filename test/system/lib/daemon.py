@@ -78,6 +78,8 @@ class Daemon:
                 arguments += ["--allow-degraded"]
         if "--listen" not in arguments:
             arguments += ["--listen", "127.0.0.1:0"]
+        if "--admin-listen" not in arguments:  # who wants one says so: there is only one 8081
+            arguments += ["--admin-listen", "off"]
         if SANITIZED:
             for name, value in sanitizer_environment().items():
                 arguments += ["--env", f"{name}={value}"]
@@ -115,6 +117,10 @@ class Daemon:
             raise AssertionError(f"{error}\n{log}") from None
         host, port = text.rsplit(":", 1)
         self.address = host.strip("[]"), int(port)
+        self.admin = None  # of the admin listener, which only those have that were started with one
+        if (self.state / "admin").exists():
+            host, port = (self.state / "admin").read_text().strip().rsplit(":", 1)
+            self.admin = host.strip("[]"), int(port)
 
     @property
     def url(self):

@@ -31,7 +31,8 @@ class Connection:
     """A connection to an (address, port) or a unix socket's path; may carry several requests."""
 
     def __init__(self, address, timeout=HANG_SECONDS):
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        family = socket.AF_UNIX if isinstance(address, str) else \
+            socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         self.socket.connect(address)
