@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/draft.h"
+#include "control/node.h"
 #include "control/runtime.h"
 #include "os/fd.h"
 #include "os/memfd.h"
@@ -440,6 +441,16 @@ static void set_remove(const char *path)
     (void)unlink(lock);
 }
 
+/* What node_check() keeps of a node that nobody has used in a long time. */
+static void check_remove(const char *path, uint64_t now_s)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+        (uint64_t)st.st_mtim.tv_sec + DEPS_KEEP_DAYS * 86400ULL < now_s)
+        (void)unlink(path);
+}
+
 void deps_prune(const char *deps, const struct load *l)
 {
     uint64_t now_s = clock_wall_us() / 1000000;
@@ -452,6 +463,8 @@ void deps_prune(const char *deps, const struct load *l)
         bool wanted = !mark || !is_ours(e->d_name);
         struct stat st;
 
+        if (path && strncmp(e->d_name, NODE_CHECKED, strlen(NODE_CHECKED)) == 0)
+            check_remove(path, now_s);
         for (uint32_t i = 0; i < l->n_deps && !wanted; i++)
             wanted = strcmp(l->deps[i]->key, e->d_name) == 0;
         if (wanted || (stat(mark, &st) < 0 && stat(path, &st) < 0) ||

@@ -3,14 +3,14 @@
 #include "control/runtime.h"
 
 #include "base/parse.h"
+#include "control/node.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#define CHECK_TIMEOUT_S 20
-#define ANSWER_MAX      8192
-#define OLDEST_MAJOR    18
+#define ANSWER_MAX   (32 * 1024)
+#define OLDEST_MAJOR 18
 
 static int out_of(struct unit *u, const char *format, ...) _printf_(2, 3);
 
@@ -26,14 +26,28 @@ static int out_of(struct unit *u, const char *format, ...)
     return u->node_broken ? 0 : -ENOMEM;
 }
 
-/* What mayfly.json says, or the one of the system. */
+/* What .nvmrc and the like say. Returns 0, with NULL if they say nothing, or -ENOMEM. */
+static int by_version_file(struct unit *u, char **ret)
+{
+    struct error err = ERROR_NULL;
+    int r = node_find_wanted(u->dir, ret, &err);
+
+    if (r == 0 || r == -ENOMEM)
+        return r;
+    return out_of(u, "%s%s%s", u->rel, u->rel[0] ? "/" : "", err.text);
+}
+
+/* What mayfly.json says, or a file for it, or the one of the PATH. */
 static int node_find(struct unit *u, char **ret)
 {
     const char *wanted = u->config->node;
-    _cleanup_free_ char *path = wanted && strchr(wanted, '/')
-                                    ? path_join(u->dir, wanted)
-                                    : path_search(wanted ? wanted : "node");
+    _cleanup_free_ char *path = NULL;
+    int r = wanted ? 0 : by_version_file(u, ret);
 
+    if (r < 0 || u->node_broken || *ret)
+        return r;
+    path = wanted && strchr(wanted, '/') ? path_join(u->dir, wanted)
+                                         : path_search(wanted ? wanted : "node");
     if (path && path_is_program(path)) {
         *ret = take_ptr(path);
         return 0;
@@ -44,26 +58,17 @@ static int node_find(struct unit *u, char **ret)
     return out_of(u, "there is no node; run: apt install nodejs");
 }
 
-static struct slice next_line(struct slice *rest)
-{
-    const char *end = memchr(rest->base, '\n', rest->len);
-    struct slice line = slice(rest->base, end ? (size_t)(end - rest->base) : rest->len);
-
-    *rest = slice(rest->base + line.len + (end ? 1 : 0), rest->len - line.len - (end ? 1 : 0));
-    return line;
-}
-
 /* check.js prints: its program, its version, "fork" or "single", why not "fork". */
 static int take_answer(struct unit *u, const char *path, struct buf *answer)
 {
     struct slice rest = buf_slice(answer), version, mode, dot;
     uint64_t major = 0, minor = 0;
 
-    u->node.program = slice_dup(next_line(&rest));
-    version = next_line(&rest);
-    mode = next_line(&rest);
+    u->node.program = slice_dup(slice_cut(&rest, '\n'));
+    version = slice_cut(&rest, '\n');
+    mode = slice_cut(&rest, '\n');
     u->node_forks = slice_eq(mode, SLICE_LIT("fork"));
-    u->node_why = slice_dup(next_line(&rest));
+    u->node_why = slice_dup(slice_cut(&rest, '\n'));
     if (!u->node.program || !u->node_why)
         return -ENOMEM;
     if (u->node.program[0] != '/' || version.len >= sizeof(u->node.version))
@@ -99,14 +104,7 @@ static int node_ask(struct load *l, struct draft *d)
     r = node_find(u, &path);
     if (r < 0 || u->node_broken)
         return r;
-    for (unsigned tries = 0; tries < 3; tries++) {
-        char *const argv[] = {host, path, (char *)"check", NULL};
-
-        buf_clear(&answer);
-        r = interpreter_run(argv, CHECK_TIMEOUT_S, &answer);
-        if (r != -EINTR)
-            break;
-    }
+    r = node_check(host, path, l->options->deps, &answer);
     if (r == -ENOMEM)
         return r;
     return r < 0 ? out_of(u, "%s does not run: %s", path, strerrordesc_np(-r))

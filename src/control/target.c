@@ -20,7 +20,9 @@ static const struct target_rule rules[] = {
     {".mjs", TARGET_NODE, RUNTIME_NODE, entry_node, NULL},
     {".js", TARGET_NODE, RUNTIME_NODE, entry_node, NULL},
     {".cjs", TARGET_NODE, RUNTIME_NODE, entry_node, NULL},
+    {".mts", TARGET_NODE, RUNTIME_NODE, entry_node, NULL},
     {".ts", TARGET_NODE, RUNTIME_NODE, entry_node, NULL},
+    {".cts", TARGET_NODE, RUNTIME_NODE, entry_node, NULL},
     {".rb", TARGET_RUBY, RUNTIME_RUBY, entry_ruby, NULL},
     {".ru", TARGET_RUBY, RUNTIME_RUBY, NULL, NULL, .whole = true},
     {".php", TARGET_PHP, RUNTIME_PHP, NULL, NULL, .whole = true},
@@ -284,10 +286,16 @@ void target_source_read(const char *path, struct buf *b)
     }
 }
 
+/* Types of TypeScript's, and nothing that runs. */
+static bool is_declaration(const char *file)
+{
+    return has_ending(file, ".d.ts") || has_ending(file, ".d.mts") || has_ending(file, ".d.cts");
+}
+
 const struct target_rule *target_rule_of(const char *file)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-        if (has_ending(file, rules[i].ending) && !has_ending(file, ".d.ts"))
+        if (has_ending(file, rules[i].ending) && !is_declaration(file))
             return &rules[i];
     }
     return NULL;
@@ -299,7 +307,7 @@ const struct target_rule *target_rule_find(const char *dir, const char *file, ch
         _cleanup_(buf_deinit) struct buf source = BUF_INIT(SOURCE_BYTES_MAX);
         struct slice name = slice_str(rules[i].symbol);
 
-        if (!has_ending(file, rules[i].ending) || has_ending(file, ".d.ts"))
+        if (!has_ending(file, rules[i].ending) || is_declaration(file))
             continue;
         if (rules[i].find) {
             _cleanup_free_ char *path = path_join(dir, file);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "control/config.h"
+#include "control/node.h"
 #include "control/target.h"
 #include "os/fd.h"
 
@@ -224,8 +225,8 @@ bool tree_ignores(const char *name)
     static const char *const names[] = {"__pycache__", "node_modules", "4913"};
     size_t len = strlen(name);
 
-    if (strcmp(name, ".python-version") == 0) /* chooses the interpreter */
-        return false;
+    if (strcmp(name, ".python-version") == 0 || node_is_version_file(name))
+        return false; /* chooses the interpreter */
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -265,7 +266,8 @@ static bool is_closed(const struct stat *folder)
  */
 static bool is_code(const char *file, const struct stat *st)
 {
-    static const char *const endings[] = {".py", ".so", ".js", ".mjs", ".cjs", ".pl", ".pm"};
+    static const char *const endings[] = {".py", ".so",  ".js",  ".mjs", ".cjs",
+                                          ".ts", ".mts", ".cts", ".pl",  ".pm"};
     const char *ending = strrchr(file, '.');
 
     for (size_t i = 0; ending && i < ARRAY_SIZE(endings); i++) {

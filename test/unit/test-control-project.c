@@ -178,6 +178,7 @@ static void files_below_api_answer_where_they_lie(void **state)
     /* None of these is a function. */
     put("p/api/helper.py", "x = 1\n", 0644);
     put("p/api/types.d.ts", "", 0644);
+    put("p/api/more.d.mts", "export default 1", 0644);
     put("p/api/_lib.py", PY, 0644);
     put("p/api/.hidden.py", PY, 0644);
     put("p/api/_lib/a.py", PY, 0644);
@@ -406,7 +407,7 @@ static void one_bad_function_breaks_only_itself(void **state)
     expect_broken("good", NULL);
     expect_broken("said", NULL);
     expect_broken("gone", "mayfly.json:4: functions.gone.handler: there is no file /p/gone with "
-                          "the ending .py, .c, .so, .mjs, .js, .cjs, .ts, .rb, .pl, .pm");
+                          "the ending .py, .c, .so, .mjs, .js, .cjs, .mts, .ts, .cts, .rb, .pl, .pm");
     expect_broken("goneso", "mayfly.json:5: functions.goneso.handler: there is no file /p/gone "
                             "with the ending .c, .so");
     expect_broken("noname", "mayfly.json:6: functions.noname.handler: \"good\" names no function; "

@@ -1,18 +1,27 @@
 'use strict';
 
 /* Whether this node survives a fork: a canary does what workers do. Prints node's path, its version,
- * "fork" or "single", and why not "fork". */
+ * "fork" or "single", and why not "fork"; then the files that this was tried out with, one a line: while
+ * they are the same, so is the answer. */
 
 const path = require('path');
 
 const SECONDS_MAX = 8;
 const addon = require('./addon').load(path.join(__dirname, '..', 'mayfly.node'), 'single');
 
+/* The program, its libraries, our own code, and what decides which libraries those are. */
+function files() {
+  const maps = require('fs').readFileSync('/proc/self/maps', 'utf8');
+  const mapped = [...maps.matchAll(/^\S+ \S+ \S+ \S+ \S+ +(\/.*)$/gm)].map((line) => line[1]);
+
+  return [...new Set([...mapped, ...Object.keys(require.cache), '/etc/ld.so.cache'])];
+}
+
 function tell(why) {
   const line = String(why).replace(/\s+/g, ' ').slice(0, 300);
 
-  process.stdout.write(`${process.execPath}\n${process.versions.node}\n${line ? 'single' : 'fork'}\n${line}\n`,
-    () => process.reallyExit(0));
+  process.stdout.write([process.execPath, process.versions.node, line ? 'single' : 'fork', line,
+    ...(line ? [] : files()), ''].join('\n'), () => process.reallyExit(0));
 }
 
 /* Module with one function that adds. */

