@@ -61,8 +61,8 @@ int parse_bytes(struct slice s, uint64_t *ret)
 int parse_duration_ms(struct slice s, uint64_t *ret)
 {
     static const struct unit units[] = {
-        {SLICE_LIT("ms"), 1},          {SLICE_LIT("s"), 1000}, {SLICE_LIT("m"), 60 * 1000},
-        {SLICE_LIT("h"), 3600 * 1000}, {SLICE_LIT(""), 1000},
+        {SLICE_LIT("ms"), 1},          {SLICE_LIT("s"), 1000},         {SLICE_LIT("m"), 60 * 1000},
+        {SLICE_LIT("h"), 3600 * 1000}, {SLICE_LIT("d"), 86400 * 1000}, {SLICE_LIT(""), 1000},
     };
 
     return parse_with_unit(s, units, ARRAY_SIZE(units), ret);

@@ -10,5 +10,5 @@ int parse_u64(struct slice s, uint64_t max, uint64_t *ret);
 /* "128", "128K", "64M", "2G" (binary) as bytes. Returns 0, -EINVAL or -ERANGE. */
 int parse_bytes(struct slice s, uint64_t *ret);
 
-/* "250ms", "30s", "5m", "1h", or a plain number of seconds, as milliseconds. */
+/* "250ms", "30s", "5m", "1h", "30d", or a plain number of seconds, as milliseconds. */
 int parse_duration_ms(struct slice s, uint64_t *ret);

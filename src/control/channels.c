@@ -6,6 +6,7 @@
 #include "control/access.h"
 #include "control/control.h"
 #include "control/recording.h"
+#include "control/report.h"
 #include "os/fd.h"
 
 #include <errno.h>
@@ -18,6 +19,19 @@ static void on_lost(struct control *c, const char *what, uint64_t n)
         return;
     c->printer.kind->lost(&c->printer, what, n);
     keep_gateway_lost(&c->keep, what, n);
+}
+
+/* In the log only: what is printed of a request says the same already. */
+static void report(struct control *c, const struct record *r)
+{
+    const struct function *f = c->last ? snapshot_find(c->last, r->function) : NULL;
+    char text[REPORT_SIZE];
+    struct log_line line;
+
+    if (!f || r->pid == 0 || !report_is_for(f))
+        return;
+    line = report_line(r, text);
+    streams_line(&c->streams, keep_log(&c->keep, &line), &line);
 }
 
 static void on_records(struct control *c, const struct wire_records *m)
@@ -33,6 +47,7 @@ static void on_records(struct control *c, const struct wire_records *m)
             break;
         redactor_record(&c->redactor, project_redact(c->project), &record);
         c->printer.kind->record(&c->printer, &record);
+        report(c, &record);
         keep_record(&c->keep, &record);
         streams_record(&c->streams, &record);
     }

@@ -28,10 +28,26 @@ int config_fail_memory(struct reader *rd);
 typedef int config_reader(struct reader *rd, void *into, json_t *value,
                           const struct json_path *here, size_t index);
 
+/* A key that an object may have, and what reads its value into the object that the table is of. */
+struct config_row {
+    const char *name;
+    config_reader *read;
+    size_t index; /* handed to read */
+};
+
+/* Reads each key of the object by its row; one that has none is complained of. */
+int config_read_object(struct reader *rd, json_t *object, const struct json_path *here,
+                       const struct config_row *keys, size_t n_keys, void *into);
+
 /* ---- config-settings.c: into a struct config_function; index: of limit_infos[] ---- */
 
 config_reader config_read_limit, config_read_isolation, config_read_env, config_read_network,
     config_read_reads, config_read_writes, config_read_secrets, config_read_redact;
+
+/* ---- config-records.c: what is kept of requests ---- */
+
+config_reader config_read_records, config_read_function_records; /* into a config, a function */
+const char *config_records_key(bool of_all, size_t i);
 
 /* ---- config-command.c: functions that are a program of the author's ---- */
 

@@ -14,14 +14,6 @@
 
 #define STRING_MAX 4096
 
-struct key {
-    const char *name;
-    /* Reads `value` into the object that the table belongs to. */
-    int (*read)(struct reader *rd, void *into, json_t *value, const struct json_path *here,
-                size_t index);
-    size_t index; /* handed to read */
-};
-
 /* "mayfly.json:3: functions.a.timeout: ..." */
 int config_fail(struct reader *rd, const struct json_path *here, const char *format, ...)
 {
@@ -68,7 +60,8 @@ int config_fail_type(struct reader *rd, const struct json_path *here, const char
 }
 
 /* "a", "b" or "c" of a table's names, for messages. */
-static const char *names_text(const struct key *keys, size_t n_keys, char *dst, size_t dst_size)
+static const char *names_text(const struct config_row *keys, size_t n_keys, char *dst,
+                              size_t dst_size)
 {
     size_t len = 0;
 
@@ -78,8 +71,8 @@ static const char *names_text(const struct key *keys, size_t n_keys, char *dst, 
     return dst;
 }
 
-static int object_read(struct reader *rd, json_t *object, const struct json_path *here,
-                       const struct key *keys, size_t n_keys, void *into)
+int config_read_object(struct reader *rd, json_t *object, const struct json_path *here,
+                       const struct config_row *keys, size_t n_keys, void *into)
 {
     const char *name;
     json_t *value;
@@ -89,7 +82,7 @@ static int object_read(struct reader *rd, json_t *object, const struct json_path
     json_object_foreach(object, name, value)
     {
         struct json_path step = {.parent = here, .key = name};
-        const struct key *key = NULL;
+        const struct config_row *key = NULL;
         int r;
 
         for (size_t i = 0; i < n_keys && !key; i++)
@@ -283,7 +276,7 @@ static int read_runtime(struct reader *rd, void *into, json_t *value, const stru
                : 0;
 }
 
-static const struct key function_keys[] = {
+static const struct config_row function_keys[] = {
     {"handler", read_handler, 0},
     {"command", config_read_command, 0},
     {"port", config_read_port, 0},
@@ -298,12 +291,13 @@ static const struct key function_keys[] = {
     {"writes", config_read_writes, 0},
     {"secrets", config_read_secrets, 0},
     {"redact", config_read_redact, 0},
+    {"records", config_read_function_records, 0},
 #define LIMIT(field, key, unit, min, max, dflt, text) LIMIT_KEY(field, key)
 #include "model/limits.tbl.h"
 #undef LIMIT
 };
 
-static const struct key default_keys[] = {
+static const struct config_row default_keys[] = {
     {"isolation", config_read_isolation, 0}, {"env", config_read_env, 0},
     {"network", config_read_network, 0},     {"reads", config_read_reads, 0},
     {"writes", config_read_writes, 0},       {"secrets", config_read_secrets, 0},
@@ -342,7 +336,7 @@ static int read_functions(struct reader *rd, void *into, json_t *value,
         if (!f->name)
             return config_fail_memory(rd);
         f->line = json_locate(rd->text, &step);
-        r = object_read(rd, item, &step, function_keys, ARRAY_SIZE(function_keys), f);
+        r = config_read_object(rd, item, &step, function_keys, ARRAY_SIZE(function_keys), f);
         if (r < 0)
             return r;
         r = config_check_command(rd, f, &step);
@@ -357,7 +351,7 @@ static int read_defaults(struct reader *rd, void *into, json_t *value, const str
 {
     struct config *c = into;
     struct config_function f = {.settings = {.isolation = -1, .network = -1, .secrets_when = -1}};
-    int r = object_read(rd, value, here, default_keys, ARRAY_SIZE(default_keys), &f);
+    int r = config_read_object(rd, value, here, default_keys, ARRAY_SIZE(default_keys), &f);
 
     c->defaults = f.settings;
     return r;
@@ -403,7 +397,7 @@ static int read_include_prefix(struct reader *rd, void *into, json_t *value,
     return 0;
 }
 
-static const struct key include_keys[] = {
+static const struct config_row include_keys[] = {
     {"path", read_include_path, 0},
     {"prefix", read_include_prefix, 0},
 };
@@ -428,7 +422,8 @@ static int read_include(struct reader *rd, void *into, json_t *value, const stru
         if (json_is_string(item))
             r = read_include_path(rd, include, item, &step, 0);
         else
-            r = object_read(rd, item, &step, include_keys, ARRAY_SIZE(include_keys), include);
+            r = config_read_object(rd, item, &step, include_keys, ARRAY_SIZE(include_keys),
+                                   include);
         if (r < 0)
             return r;
         if (!include->path)
@@ -466,16 +461,16 @@ static int read_schema(struct reader *rd, void *into, json_t *value, const struc
     return json_is_string(value) ? 0 : config_fail_type(rd, here, "a string", value);
 }
 
-static const struct key file_keys[] = {
-    {"$schema", read_schema, 0},  {"functions", read_functions, 0}, {"routes", read_routes, 0},
-    {"include", read_include, 0}, {"defaults", read_defaults, 0},   {"python", read_python, 0},
-    {"node", read_node, 0},
+static const struct config_row file_keys[] = {
+    {"$schema", read_schema, 0},  {"functions", read_functions, 0},    {"routes", read_routes, 0},
+    {"include", read_include, 0}, {"defaults", read_defaults, 0},      {"python", read_python, 0},
+    {"node", read_node, 0},       {"records", config_read_records, 0},
 };
 
 const char *config_key(enum config_object object, size_t i)
 {
     static const struct {
-        const struct key *keys;
+        const struct config_row *keys;
         size_t n_keys;
     } objects[_CONFIG_OBJECT_MAX] = {
         [CONFIG_OBJECT_FILE] = {file_keys, ARRAY_SIZE(file_keys)},
@@ -484,6 +479,8 @@ const char *config_key(enum config_object object, size_t i)
         [CONFIG_OBJECT_INCLUDE] = {include_keys, ARRAY_SIZE(include_keys)},
     };
 
+    if (object == CONFIG_OBJECT_RECORDS || object == CONFIG_OBJECT_FUNCTION_RECORDS)
+        return config_records_key(object == CONFIG_OBJECT_RECORDS, i);
     assert((unsigned)object < _CONFIG_OBJECT_MAX);
     return i < objects[object].n_keys ? objects[object].keys[i].name : NULL;
 }
@@ -497,7 +494,7 @@ static int config_read(struct slice text, const char *name, json_t *json, struct
 
     if (!c)
         return config_fail_memory(&rd);
-    r = object_read(&rd, json, NULL, file_keys, ARRAY_SIZE(file_keys), c);
+    r = config_read_object(&rd, json, NULL, file_keys, ARRAY_SIZE(file_keys), c);
     if (r < 0) {
         (void)config_free(c);
         return r;

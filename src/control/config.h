@@ -29,6 +29,13 @@ struct config_settings {
     char **redact; /* names; NULL-terminated; or NULL: not given */
 };
 
+/* What is kept of requests, of all functions or of one. */
+struct config_records {
+    uint64_t keep_us; /* 0: not given, as below */
+    uint64_t count;
+    uint64_t bytes; /* of all together only */
+};
+
 struct config_route {
     char *method; /* or NULL */
     char *pattern;
@@ -49,6 +56,7 @@ struct config_function {
     uint32_t per_process; /* requests that one process gets at once; 0: not given */
     char *readiness;      /* a path; "tcp": it only has to listen; NULL: not given */
     struct config_settings settings;
+    struct config_records records;
     struct config_route *routes;
     uint32_t n_routes;
     uint32_t line;
@@ -67,6 +75,7 @@ struct config {
     uint32_t python_line;
     char *node; /* or NULL */
     uint32_t node_line;
+    struct config_records records;
     struct config_function *functions;
     uint32_t n_functions;
     struct config_route *routes;
@@ -94,6 +103,8 @@ enum config_object {
     CONFIG_OBJECT_FUNCTION,
     CONFIG_OBJECT_DEFAULTS,
     CONFIG_OBJECT_INCLUDE,
+    CONFIG_OBJECT_RECORDS,
+    CONFIG_OBJECT_FUNCTION_RECORDS,
     _CONFIG_OBJECT_MAX,
 };
 

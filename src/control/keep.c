@@ -1,6 +1,7 @@
 #include "control/keep.h"
 
 #include "base/log.h"
+#include "control/retention.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -255,16 +256,9 @@ static void on_retain(struct loop_timer *t)
     (void)loop_timer_after(k->loop, t, r == 1 ? RETAIN_MORE_NS : RETAIN_PERIOD_NS, on_retain);
 }
 
-static void overrides_free(const struct retention *r)
-{
-    for (size_t i = 0; i < r->n_overrides; i++)
-        free((char *)(uintptr_t)r->overrides[i].function.base);
-    free((struct retention_override *)(uintptr_t)r->overrides);
-}
-
 void keep_set_retention(struct keep *k, struct retention *r_consume)
 {
-    overrides_free(&k->retention);
+    retention_free(&k->retention);
     k->retention = *r_consume;
     *r_consume = (struct retention){0};
     if (k->loop)
@@ -297,7 +291,7 @@ void keep_deinit(struct keep *k)
     loop_timer_cancel(&k->commit);
     loop_timer_cancel(&k->retain);
     k->store = store_free(k->store);
-    overrides_free(&k->retention);
+    retention_free(&k->retention);
     free(k->path);
     *k = (struct keep){0};
 }

@@ -81,5 +81,5 @@ void keep_read_failed(struct keep *k, int r);
 
 const char *keep_status_name(enum keep_status status); /* "ok" */
 
-/* Replaces the limits; takes over r->overrides and the names in them (each its own). */
+/* Replaces the limits. */
 void keep_set_retention(struct keep *k, struct retention *r_consume);

@@ -4,6 +4,7 @@
 
 #include "control/draft.h"
 #include "control/reach.h"
+#include "control/retention.h"
 #include "control/secrets.h"
 #include "control/words.h"
 #include "model/secret.h"
@@ -24,6 +25,8 @@ struct project {
     struct buf warnings; /* of the last load, lines */
     struct redact *redact;
     struct deps_failures failures;
+    struct retention retention;
+    bool has_retention;
 };
 
 struct project *project_new(const struct project_options *options)
@@ -49,6 +52,7 @@ struct project *project_free(struct project *p)
         deps_failures_clear(&p->failures);
         secrets_bundle_wipe(&p->bundles);
         (void)redact_free(p->redact);
+        retention_free(&p->retention);
         free(p);
     }
     return NULL;
@@ -67,6 +71,18 @@ bool project_has_secrets(const struct project *p)
 struct slice project_warnings(const struct project *p)
 {
     return buf_slice(&p->warnings);
+}
+
+bool project_take_retention(struct project *p, struct retention *ret)
+{
+    bool has = p->has_retention;
+
+    if (has) {
+        *ret = p->retention;
+        p->retention = (struct retention){0};
+        p->has_retention = false;
+    }
+    return has;
 }
 
 const struct redact *project_redact(const struct project *p)
@@ -389,6 +405,19 @@ static int secrets_keep(struct project *p, const struct load *l)
     return 0;
 }
 
+static int retention_keep(struct project *p, const struct load *l)
+{
+    struct retention retention;
+    int r = retention_make(l, &retention);
+
+    if (r < 0)
+        return error_set(l->err, r, "out of memory");
+    retention_free(&p->retention);
+    p->retention = retention;
+    p->has_retention = true;
+    return 0;
+}
+
 int project_load(struct project *p, uint64_t generation, struct snapshot **ret, struct error *err)
 {
     struct load l = {.options = &p->options,
@@ -412,6 +441,8 @@ int project_load(struct project *p, uint64_t generation, struct snapshot **ret, 
         r = drafts_build(p, &l);
     if (r == 0)
         r = secrets_keep(p, &l);
+    if (r == 0)
+        r = retention_keep(p, &l);
     if (r == 0)
         r = snapshot_fill(&l, s);
     if (r == 0)

@@ -32,6 +32,7 @@ struct project_options {
 
 struct project;
 struct redact;
+struct retention;
 
 struct project *project_new(const struct project_options *options); /* NULL without memory */
 struct project *project_free(struct project *p);
@@ -52,6 +53,10 @@ struct slice project_secrets(const struct project *p);
 /* Lines for the author, of the last load: what of its files mayfly does not carry out. Borrowed
  * until the next one. */
 struct slice project_warnings(const struct project *p);
+
+/* How long records are kept, of a good load that nobody has asked for yet: *ret is then the
+ * caller's (retention_free()). Returns whether there is one. */
+bool project_take_retention(struct project *p, struct retention *ret);
 
 /* Whether the last good load has functions with secrets, so that a change of one matters. */
 bool project_has_secrets(const struct project *p);

@@ -206,6 +206,7 @@ void publish(struct control *c)
 {
     bool forced = c->load_forced || c->load_failed || !c->last;
     struct error err = ERROR_NULL;
+    struct retention retention;
     struct snapshot *s;
     int r;
 
@@ -219,6 +220,8 @@ void publish(struct control *c)
     if (r == -ECANCELED)
         return;
     secrets_watch(c);
+    if (project_take_retention(c->project, &retention))
+        keep_set_retention(&c->keep, &retention);
     if (r < 0) {
         send_failure(c, &err);
         return;

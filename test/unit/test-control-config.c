@@ -21,7 +21,7 @@ static const struct {
     {"{\n \"function\": {}}",
      "mayfly.json:2: unknown key \"function\"; did you mean \"functions\"?"},
     {"{\n \"zzz\": 1}", "mayfly.json:2: unknown key \"zzz\"; known are $schema, functions, routes, "
-                        "include, defaults, python, node"},
+                        "include, defaults, python, node, records"},
     {"{\"functions\": {\n\"sleep\": {\"handler\": \"a.b\",\n\n\"timout\": 3}}}",
      "mayfly.json:4: functions.sleep: unknown key \"timout\"; did you mean \"timeout\"?"},
     {"{\"functions\": {\"sleep\": {\"handler\": \"a.b\",\n\"isolatoin\": 3}}}",
@@ -55,6 +55,16 @@ static const struct {
      "mayfly.json:1: functions.a.isolation: must be \"request\" or \"instance\", not \"proces\""},
     {"{\"functions\": {\"a\": {\"isolation\": true}}}",
      "mayfly.json:1: functions.a.isolation: must be \"request\" or \"instance\", not true"},
+    {"{\"records\": {\"keep\": \"30 days\"}}",
+     "mayfly.json:1: records.keep: must be a length of time from \"1m\" to \"3660d\", as in \"12h\" "
+     "or \"30d\", not \"30 days\""},
+    {"{\"records\": {\"count\": 0}}",
+     "mayfly.json:1: records.count: must be a whole number from 1 to 100000000, not 0"},
+    {"{\"records\": {\"bytes\": \"1KB\"}}",
+     "mayfly.json:1: records.bytes: must be a size from \"16MB\" to \"1024GB\", as in \"1GB\", not "
+     "\"1KB\""},
+    {"{\"functions\": {\"a\": {\"records\": {\"bytes\": \"1GB\"}}}}",
+     "mayfly.json:1: functions.a.records: unknown key \"bytes\"; known are keep, count"},
     {"{\"functions\": {\"a\": {\"handler\": \"\"}}}",
      "mayfly.json:1: functions.a.handler: must not be empty"},
     {"{\"functions\": {\"a\": {\"runtime\": \"web\"}}}",
@@ -187,7 +197,7 @@ static const struct {
     {"{\"a\x1b[31m\": 3}", "mayfly.json:1:3: control character 0x1b near '\"a'; look for a comma, "
                            "quote or bracket too many or too few before it"},
     {"{\"\\u001b[31m\": 3}", "mayfly.json:1: unknown key \"\\x1b[31m\"; known are $schema, "
-                             "functions, routes, include, defaults, python, node"},
+                             "functions, routes, include, defaults, python, node, records"},
 };
 
 static void every_mistake_is_named_with_line_and_mend(void **state)
@@ -352,6 +362,8 @@ static void the_schema_says_what_the_reader_does(void **state)
     keys_compare(json_object_get(defs, "function"), CONFIG_OBJECT_FUNCTION);
     keys_compare(json_object_get(defs, "defaults"), CONFIG_OBJECT_DEFAULTS);
     keys_compare(json_object_get(defs, "include"), CONFIG_OBJECT_INCLUDE);
+    keys_compare(json_object_get(defs, "records"), CONFIG_OBJECT_RECORDS);
+    keys_compare(json_object_get(defs, "function_records"), CONFIG_OBJECT_FUNCTION_RECORDS);
     limits_compare(json_object_get(defs, "function"));
     limits_compare(json_object_get(defs, "defaults"));
     json_decref(schema);

@@ -97,6 +97,7 @@ static int control_teardown(void **state)
     wire_deinit(&control.supervisor);
     wire_deinit(&control.gateway);
     watch_deinit(&control.watch);
+    keep_deinit(&control.keep);
     printer_deinit(&control.printer);
     output_deinit(&control.output);
     (void)close(printed[0]);
