@@ -183,13 +183,21 @@ function run(handler, event, stream, context, onIdle) {
   });
 }
 
+async function rehearsed(event, stream) {
+  stream.setContentType('text/plain');
+  stream.write('text');
+  stream.end();
+}
+
 function create(handler, start, { eventOf, onIdle, touch }) {
+  const handle = async (call, req, res) => {
+    const event = await eventOf(req);
+    const Stream = isHttp(req) ? ResponseStream : CollectedStream;
+    await run(call, event, new Stream(res, handler[HIGH_WATER_MARK]), new Context(start, req), onIdle);
+  };
   return {
-    async handle(req, res) {
-      const event = await eventOf(req);
-      const Stream = isHttp(req) ? ResponseStream : CollectedStream;
-      await run(handler, event, new Stream(res, handler[HIGH_WATER_MARK]), new Context(start, req), onIdle);
-    },
+    handle: (req, res) => handle(handler, req, res),
+    rehearse: (req, res) => handle(rehearsed, req, res),
     touch,
   };
 }

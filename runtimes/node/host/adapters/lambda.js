@@ -128,15 +128,18 @@ async function rehearsed() {
   return { statusCode: 200, headers: { 'Content-Type': 'application/json' }, body: 'touched' };
 }
 
+async function handle(handler, start, req, res, idle) {
+  const event = await eventOf(req);
+  const result = await run(handler, event, new Context(start, req), idle);
+  (isHttp(req) ? answer : answerJson)(res, result);
+}
+
 function create(handler, start) {
   if (handler[STREAMING] === 'response')
     return require('./lambda-stream').create(handler, start, { eventOf, onIdle, touch: () => touch(start) });
   return {
-    async handle(req, res) {
-      const event = await eventOf(req);
-      const result = await run(handler, event, new Context(start, req));
-      (isHttp(req) ? answer : answerJson)(res, result);
-    },
+    handle: (req, res) => handle(handler, start, req, res),
+    rehearse: (req, res) => handle(rehearsed, start, req, res, { resources: 0, begin: null }), /* no timer is left */
     touch: () => touch(start),
     direct: (req, body, res) => direct(handler, start, req, body, res),
     rehearseDirect: (req, body, res) => direct(rehearsed, start, req, body, res),

@@ -10,18 +10,26 @@ function listenerOf(handler) {
   return handler.server ? (req, res) => handler.server.emit('request', req, res) : handler.listener;
 }
 
+async function handle(listener, req, res) {
+  const isEnded = ended(res);
+  const waiting = waitings.begin(req);
+
+  nameClient(req);
+  await listener(req, res);
+  await isEnded;
+  await waiting.settled();
+}
+
+function rehearsed(req, res) {
+  res.writeHead(200, { 'Content-Type': 'application/json' });
+  res.end('{}');
+}
+
 function create(handler) {
   const listener = listenerOf(handler);
   const adapter = {
-    async handle(req, res) {
-      const isEnded = ended(res);
-      const waiting = waitings.begin(req);
-
-      nameClient(req);
-      await listener(req, res);
-      await isEnded;
-      await waiting.settled();
-    },
+    handle: (req, res) => handle(listener, req, res),
+    rehearse: (req, res) => handle(rehearsed, req, res),
   };
 
   waitings.install();
