@@ -105,7 +105,15 @@ struct gateway {
     struct self_meter self;
     uint64_t started_us; /* wall clock */
     bool draining;
+    struct {
+        bool ready;
+        char *json; /* control's word of itself; NULL: none since it is there */
+    } status;
     struct journal journal;
+    struct {
+        uint32_t interval_ms;
+        struct loop_timer tick; /* armed while somebody watches */
+    } live;
     char *recent[RECENT_RECORDS]; /* JSON of the last records, a ring */
     unsigned next_recent;
     struct loop_task drain_check;

@@ -2,6 +2,7 @@
 
 #include "gateway/links.h"
 #include "gateway/client.h"
+#include "gateway/live.h"
 #include "gateway/pool.h"
 #include "gateway/recorder.h"
 
@@ -39,6 +40,8 @@ void links_send_supervisor(struct gateway *g, struct wire_message *m)
 
 static void close_control(struct gateway *g)
 {
+    live_watch(g, 0); /* who watched is gone with it */
+    free(take_ptr(g->status.json));
     loop_io_remove(&g->control_io);
     wire_deinit(&g->control);
 }
@@ -55,6 +58,14 @@ static void on_control_message(struct gateway *g, struct wire_message *m)
     case WIRE_ADMISSION:
         if (admin_take_hashes(&g->admin, m->admission.n, m->admission.hashes) < 0)
             log_error("admission.bad", "n=%u", m->admission.n);
+        break;
+    case WIRE_STATUS:
+        free(g->status.json);
+        g->status.json = slice_dup(m->status.json);
+        g->status.ready = m->status.ready;
+        break;
+    case WIRE_WATCH:
+        live_watch(g, m->watch.interval_ms);
         break;
     case WIRE_REPLAY:
         replay_on_message(g, m);

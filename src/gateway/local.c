@@ -3,13 +3,13 @@
 #include "gateway/client.h"
 #include "gateway/invocation.h"
 #include "gateway/journal.h"
+#include "gateway/live.h"
 #include "gateway/metrics-answer.h"
 #include "gateway/pool.h"
 #include "gateway/request.h"
 #include "gateway/watchdog.h"
-#include "gateway/worker.h"
 
-#include "base/utf8.h"
+#include "json/writer.h"
 
 #include <string.h>
 
@@ -17,112 +17,82 @@
 #define ANSWER_MAX   (8 * 1024 * 1024)
 #define HEALTH_MAX   32768
 
-static int write_process(struct buf *b, bool *first, const char *kind, const struct pool *p,
-                         pid_t pid, uint64_t age_ns, const char *state, const char *request_id)
+/* r: what jsonw_end() has said of it. Frees the buffer. */
+static void answer_json(struct client *c, unsigned status, struct buf *b, int r)
 {
-    int r = buf_append_str(b, *first ? "" : ", ");
-
-    *first = false;
     if (r == 0)
-        r = buf_printf(b, "{\"kind\": \"%s\", \"function\": ", kind);
+        r = buf_append(b, "\n", 1);
     if (r == 0)
-        r = utf8_write_json(b, slice_str(p->function->name));
-    return r == 0 ? buf_printf(b,
-                               ", \"version\": \"%s\", \"pid\": %d, \"age_ms\": %llu, "
-                               "\"state\": \"%s\", \"request_id\": \"%s\"}",
-                               p->function->version, (int)pid,
-                               (unsigned long long)(age_ns / NS_PER_MS), state, request_id)
-                  : r;
+        client_answer(c, status, "Cache-Control: no-store\r\n", "application/json", buf_slice(b));
+    else
+        client_answer_error(c, 503, NULL, "too much to tell", SLICE_NULL);
+    buf_deinit(b);
 }
 
-static int write_pool(struct buf *b, struct pool *p, bool *first)
+/* What is known of each for people: its interpreter, its packages. */
+static void write_function(struct jsonw *w, const struct function *f)
 {
-    static const char *const pool_names[_POOL_STATE_MAX] = {"cold", "loading", "warm"};
-    uint64_t now = loop_now(p->gateway->loop);
-    struct list *i;
-    int r = 0;
-
-    if (p->state != POOL_COLD)
-        r = write_process(b, first, "zygote", p, p->zygote_pid, now - p->wanted_ns,
-                          pool_names[p->state], "");
-    list_for_each (i, &p->standbys) {
-        struct worker *w = list_entry(i, struct worker, link);
-
-        if (r == 0)
-            r = write_process(b, first, "standby", p, w->process.pid, now - w->since_ns, "standby",
-                              "");
-    }
-    list_for_each (i, &p->busy) {
-        struct worker *w = list_entry(i, struct worker, link);
-
-        if (r == 0)
-            r = write_process(b, first, "worker", p, w->process.pid, now - w->since_ns,
-                              w->state == WORKER_BUSY ? "busy" : "ending",
-                              w->invocation ? w->invocation->id : "");
-    }
-    return r;
+    jsonw_object_begin(w);
+    jsonw_key(w, "name");
+    jsonw_str(w, slice_str(f->name));
+    jsonw_key(w, "version");
+    jsonw_str(w, slice_str(f->version));
+    jsonw_key(w, "runtime");
+    jsonw_str(w, slice_str(runtime_name(f->runtime)));
+    jsonw_key(w, "isolation");
+    jsonw_str(w, slice_str(isolation_name(f->isolation)));
+    jsonw_key(w, "broken");
+    jsonw_bool(w, f->broken != NULL);
+    jsonw_key(w, "about");
+    jsonw_array_begin(w);
+    for (size_t i = 0; f->about && f->about[i]; i++)
+        jsonw_str(w, slice_str(f->about[i]));
+    jsonw_array_end(w);
+    jsonw_object_end(w);
 }
 
-/* What is known of it for people: its interpreter, its packages. */
-static int write_about(struct buf *b, char *const *about)
+static void write_watchdog(struct jsonw *w, struct gateway *g)
 {
-    int r = buf_append_str(b, ", \"about\": [");
-
-    for (size_t i = 0; about && about[i] && r == 0; i++) {
-        r = i > 0 ? buf_append_str(b, ", ") : 0;
-        if (r == 0)
-            r = utf8_write_json(b, slice_str(about[i]));
-    }
-    return r < 0 ? r : buf_append_str(b, "]}");
-}
-
-static int write_functions(struct buf *b, const struct snapshot *s)
-{
-    int r = buf_append_str(b, "{\"functions\": [");
-
-    for (uint32_t i = 0; s && r == 0 && i < s->n_functions; i++) {
-        const struct function *f = &s->functions[i];
-
-        r = buf_append_str(b, i == 0 ? "{\"name\": " : ", {\"name\": ");
-        if (r == 0)
-            r = utf8_write_json(b, slice_str(f->name));
-        if (r == 0)
-            r = buf_printf(b,
-                           ", \"version\": \"%s\", \"runtime\": \"%s\", \"isolation\": \"%s\", "
-                           "\"broken\": %s",
-                           f->version, runtime_name(f->runtime), isolation_name(f->isolation),
-                           f->broken ? "true" : "false");
-        if (r == 0)
-            r = write_about(b, f->about);
-    }
-    return r;
+    jsonw_object_begin(w);
+    jsonw_key(w, "realtime");
+    jsonw_bool(w, g->watchdog_realtime);
+    jsonw_key(w, "kills");
+    jsonw_u64(w, watchdog_n_kills(g->watchdog));
+    jsonw_key(w, "looks");
+    jsonw_u64(w, watchdog_n_scans(g->watchdog));
+    jsonw_object_end(w);
 }
 
 static void answer_ps(struct client *c)
 {
     struct gateway *g = c->gateway;
+    const struct snapshot *s = g->served ? g->served->snapshot : NULL;
     struct buf b = BUF_INIT(ANSWER_MAX);
-    bool first = true;
-    struct list *i;
-    int r = write_functions(&b, g->served ? g->served->snapshot : NULL);
+    struct jsonw w = JSONW_INIT(&b);
 
-    if (r == 0)
-        r = buf_append_str(&b, "], \"processes\": [");
-    list_for_each (i, &g->pools) {
-        if (r == 0)
-            r = write_pool(&b, list_entry(i, struct pool, link), &first);
-    }
-    if (r == 0)
-        r = buf_printf(&b,
-                       "], \"watchdog\": {\"realtime\": %s, \"kills\": %llu, \"looks\": %llu}}\n",
-                       g->watchdog_realtime ? "true" : "false",
-                       (unsigned long long)watchdog_n_kills(g->watchdog),
-                       (unsigned long long)watchdog_n_scans(g->watchdog));
-    if (r == 0)
-        client_answer(c, 200, NULL, "application/json", buf_slice(&b));
+    jsonw_object_begin(&w);
+    jsonw_key(&w, "functions");
+    jsonw_array_begin(&w);
+    for (uint32_t i = 0; s && i < s->n_functions; i++)
+        write_function(&w, &s->functions[i]);
+    jsonw_array_end(&w);
+    jsonw_key(&w, "processes");
+    jsonw_array_begin(&w);
+    (void)live_write_processes(g, &w, UINT32_MAX, ANSWER_MAX);
+    jsonw_array_end(&w);
+    jsonw_key(&w, "watchdog");
+    write_watchdog(&w, g);
+    jsonw_object_end(&w);
+    answer_json(c, 200, &b, jsonw_end(&w));
+}
+
+static void write_sandbox(struct jsonw *w, const struct gateway *g)
+{
+    jsonw_key(w, "sandbox");
+    if (g->sandbox)
+        jsonw_json(w, slice_str(g->sandbox));
     else
-        client_answer_error(c, 503, NULL, "too much to tell", SLICE_NULL);
-    buf_deinit(&b);
+        jsonw_null(w);
 }
 
 /* "degraded" works, but functions are confined by less than they should be. */
@@ -130,15 +100,58 @@ static void answer_health(struct client *c)
 {
     struct gateway *g = c->gateway;
     struct buf b = BUF_INIT(HEALTH_MAX);
-    const char *status = !g->served ? "loading" : g->degraded ? "degraded" : "ok";
-    int r = buf_printf(&b, "{\"status\": \"%s\", \"sandbox\": %s}\n", status,
-                       g->sandbox ? g->sandbox : "null");
+    struct jsonw w = JSONW_INIT(&b);
 
-    if (r == 0)
-        client_answer(c, g->served ? 200 : 503, NULL, "application/json", buf_slice(&b));
-    else
-        client_answer_error(c, 503, NULL, "out of memory", SLICE_NULL);
-    buf_deinit(&b);
+    jsonw_object_begin(&w);
+    jsonw_key(&w, "status");
+    jsonw_str(&w, slice_str(!g->served ? "loading" : g->degraded ? "degraded" : "ok"));
+    write_sandbox(&w, g);
+    jsonw_object_end(&w);
+    answer_json(c, g->served ? 200 : 503, &b, jsonw_end(&w));
+}
+
+/* STATUS is an object with a member for each part that control knows of: they become ours. */
+static void write_told_status(struct jsonw *w, const char *json)
+{
+    struct slice s = slice_trim(slice_str(json));
+
+    if (s.len > 2 && s.base[0] == '{' && s.base[s.len - 1] == '}')
+        jsonw_json(w, slice(s.base + 1, s.len - 2)); /* "name": value, ... */
+}
+
+/* Whether all parts are in order; /healthz says whether requests are carried out. */
+static void answer_ready(struct client *c)
+{
+    struct gateway *g = c->gateway;
+    bool control = wire_is_open(&g->control) && g->status.json;
+    bool ready = g->served && !g->draining && control && g->status.ready;
+    struct buf b = BUF_INIT(HEALTH_MAX);
+    struct jsonw w = JSONW_INIT(&b);
+
+    jsonw_object_begin(&w);
+    jsonw_key(&w, "ready");
+    jsonw_bool(&w, ready);
+    jsonw_key(&w, "gateway");
+    jsonw_str(&w, slice_str(g->draining ? "draining" : g->served ? "ok" : "loading"));
+    jsonw_key(&w, "control");
+    jsonw_str(&w, slice_str(control ? "ok" : "away"));
+    if (g->status.json)
+        write_told_status(&w, g->status.json);
+    write_sandbox(&w, g);
+    jsonw_object_end(&w);
+    answer_json(c, ready ? 200 : 503, &b, jsonw_end(&w));
+}
+
+static void answer_kill(struct client *c, struct slice id)
+{
+    struct invocation *inv = live_find_invocation(c->gateway, id);
+
+    if (!inv) {
+        client_answer_error(c, 404, NULL, "no request of this id runs or waits", SLICE_NULL);
+        return;
+    }
+    invocation_fail(inv, OUTCOME_CRASH, 502, "killed by an operator");
+    client_answer(c, 202, NULL, "application/json", SLICE_LIT("{}\n"));
 }
 
 /* Whoever has just invoked a function need not wait until control has its record. */
@@ -183,15 +196,18 @@ static bool between(struct slice path, struct slice prefix, struct slice suffix,
 
 bool local_answer(struct client *c, const struct http_head *head)
 {
-    bool get = slice_eq(head->method, SLICE_LIT("GET"));
+    bool get = slice_eq(head->method, SLICE_LIT("GET")) || c->head_request;
     struct slice path = head->path, part;
 
     if (get && slice_eq(path, SLICE_LIT("/api/v1/ps")))
         answer_ps(c);
-    else if (get && slice_eq(path, SLICE_LIT("/api/v1/version")))
+    else if (get && (slice_eq(path, SLICE_LIT("/api/v1/version")) ||
+                     slice_eq(path, SLICE_LIT("/version"))))
         client_answer(c, 200, NULL, "application/json", SLICE_LIT(VERSION_JSON));
     else if (get && slice_eq(path, SLICE_LIT("/healthz")))
         answer_health(c);
+    else if (get && slice_eq(path, SLICE_LIT("/readyz")))
+        answer_ready(c);
     else if (get && slice_eq(path, SLICE_LIT("/metrics")))
         metrics_answer(c);
     else if (get && between(path, SLICE_LIT("/api/v1/records/"), SLICE_LIT(""), &part))
@@ -199,6 +215,9 @@ bool local_answer(struct client *c, const struct http_head *head)
     else if (slice_eq(head->method, SLICE_LIT("POST")) &&
              between(path, SLICE_LIT("/api/v1/functions/"), SLICE_LIT("/invoke"), &part))
         answer_invoke(c, head, part);
+    else if (slice_eq(head->method, SLICE_LIT("POST")) &&
+             between(path, SLICE_LIT("/api/v1/requests/"), SLICE_LIT("/kill"), &part))
+        answer_kill(c, part);
     else
         return false;
     return true;
