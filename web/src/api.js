@@ -47,6 +47,15 @@ export function query(values) {
   return text && `?${text}`;
 }
 
+// A series leaves out the times of which there is nothing.
+export function filled(points, sinceUs, untilUs, step) {
+  const known = new Map((points ?? []).map((p) => [p.start_us, p])), all = [], stepUs = step * 1e6;
+  for (let t = Math.floor(sinceUs / stepUs) * stepUs; points && t < untilUs; t += stepUs) {
+    all.push(known.get(t) ?? { start_us: t, count: 0, errors: 0, cold: 0, user_us: 0, system_us: 0, p50_us: null, p90_us: null, p99_us: null });
+  }
+  return all;
+}
+
 // What a path answers, asked again every so often while the page is seen: {data, error, reload()}.
 export function useGet(path, everyMs = 0) {
   const state = useSignal({ path: null, data: null, error: null });

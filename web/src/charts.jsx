@@ -51,7 +51,7 @@ export function Chart({ title, series, data, format, height = 168, stacked = fal
     const order = stacked ? [...series].reverse() : series, ink = colour("--soft"), line = colour("--line");
     const axis = { stroke: ink, font: FONT, ticks: { show: false }, grid: { stroke: line, width: 1 }, border: { show: false } };
     plot.current = new uPlot({
-      width: width.value, height, padding: [8, 8, 0, 0], legend: { show: false },
+      width: width.value, height, padding: [8, 8, 0, 0], legend: { show: false, live: false },
       cursor: { sync: { key: sync }, points: { size: 6 }, drag: { x: false, y: false }, y: false },
       scales: { x: { range: () => (range ? range() : [data[0][0] ?? 0, data[0].at(-1) ?? 1]) }, y: { range: (_, __, max) => [0, Math.max(max || 0, limit ?? 0, 1e-9) * 1.08 || 1] } },
       axes: [{ ...axis, grid: { show: false }, values: timeLabels, space: 90, size: 26 }, { ...axis, size: 58, gap: 6, space: 38, incrs: format === bytes ? BINARY : undefined, values: (_, splits) => splits.map((v) => (v === null ? "" : v ? short(format(v)) : "0")) }],
@@ -195,9 +195,9 @@ export function HeatMap({ points, stepUs, window, height = 220 }) {
         <h3>Latency</h3>
         <ul class="legend">
           <li><i class="swatch" style={{ background: "var(--heat)" }} />requests</li>
-          <li><i class="swatch line" style={{ background: "var(--ink)" }} />p50</li>
-          <li><i class="swatch line" style={{ background: "var(--warm)" }} />p99</li>
-          <li class="when">{told.value ?? "darker: more requests"}</li>
+          <li><i class="swatch stroke" style={{ background: "var(--ink)" }} />p50</li>
+          <li><i class="swatch stroke" style={{ background: "var(--warm)" }} />p99</li>
+          <li class="when">{told.value ?? "stronger: more requests"}</li>
         </ul>
       </figcaption>
       <div ref={box} class="plot" style={{ minHeight: `${height}px` }}>

@@ -61,7 +61,7 @@ export function LogTail({ name }) {
       add(event.lines);
       if (event.omitted) missed.value += event.omitted;
     },
-    gap: (n) => { missed.value += typeof n === "number" ? n : (n.omitted ?? n.n ?? 0); },
+    gap: (event) => { missed.value += event.lines; },
   }, { function: name });
   useEffect(() => {
     if (follows.current && box.current) box.current.scrollTop = box.current.scrollHeight;

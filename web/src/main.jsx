@@ -4,8 +4,8 @@ import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import "./style.css";
 import { applyTheme, dark, ended, functionNames, switchTheme } from "./state.js";
-import { connection, on, pause, paused, reconnect } from "./stream.js";
-import { go, Link, parts, toFunction } from "./router.jsx";
+import { connection, on, pause, paused, reconnect, useStream } from "./stream.js";
+import { decoded, go, Link, parts, search, toFunction } from "./router.jsx";
 import { Command, Dialog, Empty, Heading } from "./ui.jsx";
 import { Home } from "./pages/home.jsx";
 import { FunctionPage } from "./pages/function.jsx";
@@ -20,10 +20,11 @@ const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 on("ended", () => { ended.value = true; });
 
-function page([first, second, third]) {
+function page([first, second, ...rest]) {
+  const name = decoded([second, ...rest].join("/"));
   switch (first) {
     case undefined: return ["Now", <Home />];
-    case "functions": return second ? [second, <FunctionPage name={second} tab={third} />] : ["Now", <Home />];
+    case "functions": return second ? [name, <FunctionPage name={name} tab={search.value.get("tab") ?? ""} />] : ["Now", <Home />];
     case "requests": return second ? ["Request", <Request id={second} key={second} />] : ["Requests", <Requests />];
     case "usage": return ["Usage", <Usage />];
     case "system": return ["System", <System />];
@@ -113,6 +114,7 @@ const Mark = () => <img class="mark" src="/assets/icon.svg" alt="" width="26" he
 
 function App() {
   const help = useSignal(false), find = useSignal(false), [title, body] = page(parts.value);
+  useStream({}, {}, ["live"]);
   useKeys({ "/": () => { find.value = true; }, "?": () => { help.value = true; }, t: switchTheme, p: () => pause(!paused.value) });
   useEffect(() => {
     document.title = `${title} – mayfly`;

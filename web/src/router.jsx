@@ -4,13 +4,7 @@ import { signal, computed } from "@preact/signals";
 const here = () => ({ path: location.pathname, search: location.search });
 export const place = signal(here());
 
-export const parts = computed(() => place.value.path.split("/").filter(Boolean).map((part) => {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}));
+export const parts = computed(() => place.value.path.split("/").filter(Boolean));
 export const search = computed(() => new URLSearchParams(place.value.search));
 
 addEventListener("popstate", () => {
@@ -29,8 +23,19 @@ export function go(to, { replace = false, keepScroll = false } = {}) {
   }
 }
 
-export const toFunction = (name, tab) => `/functions/${encodeURIComponent(name)}${tab ? `/${tab}` : ""}`;
-export const toRequest = (id) => `/requests/${encodeURIComponent(id)}`;
+// Names in paths: "/" stays, what is neither letter nor digit becomes ~ and its code. Not percent: the server hands out
+// the page without a session, so that it can say that there is none, but only for paths that have one reading.
+const coded = (name) => name.replace(/[^\w./-]/gu, (c) => [...new TextEncoder().encode(c)].map((b) => `~${b.toString(16).padStart(2, "0")}`).join(""));
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text.replaceAll("~", "%"));
+  } catch {
+    return text;
+  }
+}
+
+export const toFunction = (name, tab) => `/functions/${coded(name)}${tab ? `?tab=${tab}` : ""}`;
+export const toRequest = (id) => `/requests/${coded(id)}`;
 
 export function Link({ to, children, ...more }) {
   const click = (event) => {

@@ -1,7 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { live, stored, store } from "../state.js";
-import { name as coded, query, useGet } from "../api.js";
-import { useStream } from "../stream.js";
+import { filled, name as coded, query, useGet } from "../api.js";
 import { Link, toFunction } from "../router.jsx";
 import { Chart, HeatMap } from "../charts.jsx";
 import { LivingPicture } from "../swarm.jsx";
@@ -24,6 +23,7 @@ function Stats({ now, about }) {
       <Stat id="p99" label="p99" parts={durationParts(now.p99_us)} value={now.p99_us} />
       <Stat id="busy" label="In flight" parts={[number(now.busy), ""]} value={now.busy}>{about?.concurrency ? <><Meter value={now.busy} max={about.concurrency} label={`${now.busy} of ${about.concurrency}`} />of {number(about.concurrency)}</> : `${number(now.standbys)} standing by`}</Stat>
       <Stat id="queued" label="Queued" parts={[number(now.queued), ""]} value={now.queued}>{now.queued ? `oldest ${duration(now.oldest_queued_ms * 1000)}` : "nobody waits"}</Stat>
+      <Stat id="cold" label="Cold starts" parts={[number(now.cold), ""]} value={now.cold}>in the last 10 s</Stat>
       <Stat id="cpu" label="CPU" parts={[number(now.cpu_percent), "%"]} value={now.cpu_percent}>of one CPU</Stat>
       <Stat id="memory" label="Memory" parts={bytesParts(now.memory_bytes)} value={now.memory_bytes}>{limit ? `each request: ${bytes(limit)}` : "no limit for a request"}</Stat>
     </dl>
@@ -40,7 +40,7 @@ function Past({ name, about }) {
   const range = useSignal(stored("function.range", "1h")), [length, step, words] = RANGES[range.value];
   const now = Math.floor(Date.now() / 1000 / 20) * 20, window = [now - length, now], x = () => window;
   const { data, error, reload } = useGet(`series${query({ function: name, since: (now - length) * 1e6, step, histogram: 1 })}`, 20000);
-  const points = data?.points ?? [], xs = points.map((p) => p.start_us / 1e6), column = (f) => points.map(f);
+  const points = filled(data?.points, window[0] * 1e6, window[1] * 1e6, step), xs = points.map((p) => p.start_us / 1e6), column = (f) => points.map(f);
   const outcomes = outcomeSeries(points), mean = (key) => column((p) => (p.count ? p[key] / p.count : null));
   const pick = (r) => {
     range.value = r;
@@ -118,7 +118,6 @@ function Overview({ name, now, about }) {
 }
 
 export function FunctionPage({ name, tab = "" }) {
-  useStream({}, {}, ["live"]);
   const { data: about, error, reload } = useGet(`functions/${coded(name)}`, 15000), now = live.value?.functions?.find((f) => f.name === name);
   if (error?.status === 404 && !now) return <><Heading>{name}</Heading><Empty title="There is no function of that name"><p>It may have been renamed or taken out of the project. Its <Link to={`/requests${query({ function: name })}`}>past requests</Link> are kept.</p></Empty></>;
   return (

@@ -1,7 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { history, hue, live, stored, store } from "../state.js";
-import { query, useGet } from "../api.js";
-import { useStream } from "../stream.js";
+import { filled, query, useGet } from "../api.js";
 import { Chart, Spark } from "../charts.jsx";
 import { LivingPicture } from "../swarm.jsx";
 import { Choice, Command, Empty, Failure, FunctionLink, Heading, Loading, Meter, RANGES, Scroll, Stat, Value } from "../ui.jsx";
@@ -27,8 +26,8 @@ function Stats({ now }) {
       <Stat id="cold" label="Warm starts" parts={[now.rate ? percent(1 - share(cold, now.rate)) : "–", now.rate ? "%" : ""]} value={cold}>
         {now.rate ? <><span class="split" role="img" aria-label="warm and cold"><i style={{ width: `${100 * (1 - share(cold, now.rate))}%` }} /></span>{rate(cold)} cold/s</> : "no request"}
       </Stat>
-      <Stat id="cpu" label="Machine CPU" parts={[number(share(m.cpu_percent, m.cpus)), "%"]} value={m.cpu_percent}>
-        <Meter value={m.cpu_percent} max={m.cpus * 100} label="CPU in use" />of {m.cpus} CPUs
+      <Stat id="cpu" label="Machine CPU" parts={[number(m.cpu_percent), "%"]} value={m.cpu_percent}>
+        <Meter value={m.cpu_percent} max={100} label="CPU in use" />of {m.cpus} CPUs
       </Stat>
       <Stat id="memory" label="Machine memory" parts={bytesParts(m.memory_used_bytes)} value={m.memory_used_bytes}>
         <Meter value={m.memory_used_bytes} max={m.memory_bytes} label="memory in use" />of {bytes(m.memory_bytes)}
@@ -45,9 +44,9 @@ function liveData() {
 // The minutes before the page was opened come from the store, so that it does not begin empty.
 function useLiveLines(pick, fromPoint) {
   const until = useSignal(Date.now());
-  const past = useGet(`series${query({ since: (until.value - 360e3) * 1000, step: 60 })}`).data?.points ?? [];
+  const from = Math.floor(until.value / 60e3 - 6) * 60e6, past = filled(useGet(`series${query({ since: from, step: 60 })}`).data?.points, from, until.value * 1000, 60);
   const [xs, events] = liveData(), first = xs[0] ?? Infinity;
-  const before = past.filter((p) => p.count && p.start_us / 1e6 + 60 < first);
+  const before = past.filter((p) => p.start_us / 1e6 + 60 < first);
   return [[...before.map((p) => p.start_us / 1e6 + 30), ...xs], ...pick.map((f, i) => [...before.map((p) => fromPoint[i](p)), ...events.map(f)])];
 }
 
@@ -63,7 +62,7 @@ function PastCharts({ range }) {
   const [length, step] = RANGES[range], now = Math.floor(Date.now() / 1000 / 30) * 30;
   const { data, error } = useGet(`series${query({ since: (now - length) * 1e6, step })}`, 30000);
   if (error) return <Failure error={error} what="The past could not be read" />;
-  const points = data?.points ?? [], xs = points.map((p) => p.start_us / 1e6);
+  const points = filled(data?.points, (now - length) * 1e6, now * 1e6, step), xs = points.map((p) => p.start_us / 1e6);
   const traffic = [xs, points.map((p) => (p.count - p.errors) / step), points.map((p) => p.errors / step)];
   const latency = [xs, ...["p50_us", "p90_us", "p99_us"].map((k) => points.map((p) => (p.count ? p[k] : null)))];
   return <Charts traffic={traffic} latency={latency} range={() => [now - length, now]} />;
@@ -125,7 +124,6 @@ function FirstSteps({ functions }) {
 }
 
 export function Home() {
-  useStream({}, {}, ["live"]);
   const range = useSignal(stored("home.range", "live")), now = live.value;
   const known = useGet("functions"), newest = useGet("records?limit=1");
   if (!now) return <><Heading>Now</Heading><Loading lines={6} /></>;

@@ -6,7 +6,7 @@ import { live } from "../state.js";
 import { Link, toFunction, toRequest } from "../router.jsx";
 import { Ago, Command, Copy, Empty, Facts, Failure, FunctionLink, Heading, Loading, Outcome, OUTCOMES } from "../ui.jsx";
 import { LogLines } from "../logs.jsx";
-import { bytes, clockTime, duration, fullTime, number, shortVersion } from "../format.js";
+import { bytes, clockTime, duration, fullTime, number, plural, shortVersion } from "../format.js";
 
 const STEPS = [
   ["wait", "Wait", "until a process was ready for it"],
@@ -61,7 +61,7 @@ function Replay({ record: r }) {
     <section>
       <div class="title-row"><h2>Replay</h2><button type="button" class="primary" onClick={run} disabled={running}>{running ? "Running again" : "Replay in a fresh process"}</button></div>
       {!state.value && <p class="quiet">Sends the same event to the function once more and compares the answers, if it was recorded.</p>}
-      {unrecorded ? <div class="note"><p>{error.message}. To record from now on, set <code>"record"</code> for this function in <code>mayfly.json</code>.</p></div> : <Failure error={error} what="It could not be replayed" />}
+      {unrecorded ? <div class="note"><p>{error.message}. To record what comes from now on, say <code>"recording": 4096</code> (bytes of a body) for the function in <code>mayfly.json</code>.</p></div> : <Failure error={error} what="It could not be replayed" />}
       {result && (
         <div aria-live="polite">
           <p class={result.same ? "verdict is-good" : "verdict is-warm"}>{result.same ? "The same answer." : `${number(result.differences?.length ?? 0)} differences:`} {result.again?.request_id && <Link to={toRequest(result.again.request_id)}>See the new request</Link>}</p>
@@ -96,8 +96,8 @@ export function Request({ id }) {
   if (error) return <><Heading>Request</Heading><Failure error={error} what="The request could not be read" retry={reload} /></>;
   if (!data) return <><Heading>Request</Heading><Loading lines={6} /></>;
   const { record: r, logs = [], traceparent } = data;
-  const times = [["Arrived", <span title={fullTime(r.start_us)}>{clockTime(r.start_us)} <Ago us={r.start_us} /></span>], ["Function", <FunctionLink name={r.function} />], ["Version", r.version && <code title={r.version}>{shortVersion(r.version)}</code>], ["Trigger", r.trigger], ["Start", r.cold ? "cold: its function had to be loaded" : "warm"], ["Process", r.pid ? `pid ${r.pid}, ${exitText(r)}` : exitText(r)]];
-  const cost = [["CPU user", duration(r.user_us)], ["CPU system", duration(r.system_us)], ["Memory, peak", bytes(r.memory_peak_bytes)], ["Memory, its own", bytes(r.memory_own_bytes)], ["Page faults", `${number(r.minor_faults)} minor, ${number(r.major_faults)} major`], ["Context switches", `${number(r.voluntary_switches)} by waiting, ${number(r.involuntary_switches)} by force`], ["Body", `${bytes(r.bytes_in)} in, ${bytes(r.bytes_out)} out`], ["Log", `${number(r.log_lines)} lines${r.log_dropped ? `, ${bytes(r.log_dropped)} dropped` : ""}`], ["Limit that was hit", r.limit && r.limit !== "none" ? `${r.limit}: ${number(r.limit_used)} of ${number(r.limit_max)}` : ""]];
+  const times = [["Arrived", <span title={fullTime(r.start_us)}>{clockTime(r.start_us)} <span class="quiet"><Ago us={r.start_us} /></span></span>], ["Function", <FunctionLink name={r.function} />], ["Version", r.version && <code title={r.version}>{shortVersion(r.version)}</code>], ["Trigger", r.trigger], ["Trace", r.trace_id && <code>{r.trace_id}</code>], ["Start", r.cold ? "cold: its function had to be loaded" : "warm"], ["Process", r.pid ? `pid ${r.pid}, ${exitText(r)}` : exitText(r)]];
+  const cost = [["CPU user", duration(r.user_us)], ["CPU system", duration(r.system_us)], ["Memory, peak", `${bytes(r.memory_peak_bytes)}${r.memory_limit_bytes ? ` of ${bytes(r.memory_limit_bytes)}` : ""}`], ["Memory, its own", bytes(r.memory_own_bytes)], ["Page faults", `${number(r.minor_faults)} minor, ${number(r.major_faults)} major`], ["Context switches", `${number(r.voluntary_switches)} by waiting, ${number(r.involuntary_switches)} by force`], ["Body", `${bytes(r.bytes_in)} in, ${bytes(r.bytes_out)} out`], ["Log", `${plural(r.log_lines, "line")}${r.log_dropped ? `, ${bytes(r.log_dropped)} dropped` : ""}`], ["Limit that was hit", r.limit && r.limit !== "none" ? `${r.limit}: ${number(r.limit_used)} of ${number(r.limit_max)}` : ""]];
   return (
     <>
       <p class="crumbs"><Link to="/requests">Requests</Link> <span aria-hidden="true">/</span> <Link to={toFunction(r.function)}>{r.function}</Link></p>

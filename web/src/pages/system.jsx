@@ -6,9 +6,10 @@ import { bytes, duration, fullTime, number } from "../format.js";
 
 const HEALTH = { ok: ["warm", "The store is well"], degraded: ["loading", "The store is degraded"], failed: ["failed", "The store has failed"] };
 
-function retention(r) {
-  if (!r || typeof r !== "object") return r;
-  return Object.entries(r).filter(([, v]) => v !== null && typeof v !== "object").map(([key, v]) => `${key.replace(/_(bytes|us|ms|s)$/, "").replaceAll("_", " ")}: ${/bytes/.test(key) ? bytes(v) : /_us$/.test(key) ? duration(v) : /_s$/.test(key) ? duration(v * 1e6) : number(v)}`).join(", ");
+const rule = (r) => [r.keep_us && duration(r.keep_us).replace(/ 0 h$/, ""), r.count && `${number(r.count)} records`, r.bytes && bytes(r.bytes)].filter(Boolean).join(", ");
+
+function Retention({ r }) {
+  return <>{rule(r) || "everything"}{r.functions?.map((f) => <div key={f.name} class="quiet">{f.name}: {rule(f)}</div>)}</>;
 }
 
 function Tokens() {
@@ -61,7 +62,7 @@ export function System() {
           {s.status !== "ok" && <div class="note is-bad" role="note"><p><b>{words}</b>: {s.detail}</p><p>Requests are served all the same; what cannot be kept is counted below.</p></div>}
           <div class="pair facts-pair">
             <section><h2>Server</h2><Facts rows={[["Version", data.version], ["Runs since", data.started_us && <span title={fullTime(data.started_us)}>{duration(Math.floor((serverNowUs() - data.started_us) / 1e6) * 1e6)}</span>], ["CPUs", number(data.cpus)], ["Memory", bytes(data.memory_bytes)]]} /></section>
-            <section><h2>Store</h2><Facts rows={[["State", <span class={`state s-${tone}`}>{s.status}</span>], ["Size", bytes(s.bytes)], ["Records", <data value={s.records}>{number(s.records)}</data>], ["Log lines", <data value={s.log_lines}>{number(s.log_lines)}</data>], ["Oldest record", s.oldest_us ? <Ago us={s.oldest_us} /> : "none"], ["Keeps", retention(s.retention)]]} /></section>
+            <section><h2>Store</h2><Facts rows={[["State", <span class={`state s-${tone}`}>{s.status}</span>], ["Size", bytes(s.bytes)], ["Records", <data value={s.records}>{number(s.records)}</data>], ["Log lines", <data value={s.log_lines}>{number(s.log_lines)}</data>], ["Oldest record", s.oldest_us ? <Ago us={s.oldest_us} /> : "none"], ["Keeps at most", s.retention && <Retention r={s.retention} />]]} /></section>
           </div>
           <section>
             <h2>Losses</h2>

@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { BASE, name as coded, request, useGet } from "../api.js";
 import { Link, toRequest } from "../router.jsx";
-import { Copy, Failure } from "../ui.jsx";
+import { Choice, Copy, Failure } from "../ui.jsx";
 import { bytes, duration, number } from "../format.js";
 
 const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
@@ -29,12 +29,11 @@ function pretty(body, type) {
 
 async function invoke(name, event) {
   const { headers } = headerLines(event.headers), began = performance.now();
-  const withBody = event.body !== "";
-  // Method and path of the event are for the function; the call to mayfly is always a POST.
   const answer = await fetch(`${BASE}functions/${coded(name)}/invoke`, {
     method: "POST", cache: "no-store",
-    headers: [...headers, ["Mayfly-Method", event.method], ["Mayfly-Path", event.path || "/"]],
-    body: withBody ? event.body : undefined,
+    // The call is a POST; this says which request the function is to see.
+    headers: event.path ? [...headers, ["Mayfly-Invoke", `${event.method} ${event.path}`]] : headers,
+    body: event.body || undefined,
   });
   const bytesOf = new Uint8Array(await answer.arrayBuffer());
   return {
@@ -57,16 +56,18 @@ function Answer({ answer: a }) {
 }
 
 export function TryIt({ name, about }) {
-  const event = useSignal({ method: "POST", path: "", headers: "Content-Type: application/json", body: '{"name": "you"}' });
+  const event = useSignal({ http: true, method: "GET", path: "", headers: "", body: "" });
   const answer = useSignal(null), error = useSignal(null), running = useSignal(false), title = useSignal(""), endpoint = `functions/${coded(name)}/events`;
-  const saved = useGet(endpoint), { wrong } = headerLines(event.value.headers), path = event.value.path || (about?.routes?.[0] ?? "/").replace(/^[A-Z]+ /, "");
+  const saved = useGet(endpoint), { wrong } = headerLines(event.value.headers), { http } = event.value;
+  const path = event.value.path || (about?.routes?.[0] ?? "/").replace(/^[A-Z]+ /, "").replace(/\*$/, "");
+  const now = () => (http ? { ...event.value, path } : { ...event.value, method: "POST", path: "", headers: "Content-Type: application/json" });
   const set = (more) => { event.value = { ...event.value, ...more }; };
   const send = async (e) => {
     e?.preventDefault();
     if (wrong.length || running.value) return;
     [running.value, error.value] = [true, null];
     try {
-      answer.value = await invoke(name, { ...event.value, path });
+      answer.value = await invoke(name, now());
     } catch (caught) {
       error.value = caught;
     }
@@ -81,25 +82,26 @@ export function TryIt({ name, about }) {
       error.value = caught;
     }
   };
-  const keep = () => title.value.trim() && act("PUT", title.value.trim(), { name: title.value.trim(), method: event.value.method, path, headers: Object.fromEntries(headerLines(event.value.headers).headers), body: event.value.body });
+  const keep = () => title.value.trim() && act("PUT", title.value.trim(), { method: now().method, path: now().path, headers: Object.fromEntries(headerLines(now().headers).headers), body: event.value.body });
   const load = (s) => {
     title.value = s.name;
-    set({ method: s.method ?? "POST", path: s.path ?? "", headers: Object.entries(s.headers ?? {}).map(([k, v]) => `${k}: ${v}`).join("\n"), body: s.body ?? "" });
+    set({ http: Boolean(s.path), method: s.method ?? "POST", path: s.path ?? "", headers: Object.entries(s.headers ?? {}).map(([k, v]) => `${k}: ${v}`).join("\n"), body: s.body ?? "" });
   };
   const quick = (e) => (e.ctrlKey || e.metaKey) && e.key === "Enter" && send(e);
   return (
     <>
       <form class="try" onSubmit={send} onKeyDown={quick}>
-        <div class="try-line">
+        <Choice label="What to send" value={http} onChange={(v) => set({ http: v, body: event.value.body || (v ? "" : '{"name": "you"}') })} options={[[true, "HTTP request"], [false, "Event (JSON)"]]} />
+        {http && <div class="try-line">
           <label class="field"><span>Method</span><select value={event.value.method} onChange={(e) => set({ method: e.target.value })}>{METHODS.map((m) => <option key={m}>{m}</option>)}</select></label>
           <label class="field grow"><span>Path</span><input type="text" spellcheck={false} autocomplete="off" value={event.value.path} placeholder={path} onInput={(e) => set({ path: e.target.value })} /></label>
-          <button type="submit" class="primary" disabled={running.value || wrong.length > 0}>{running.value ? "Running" : "Send"}</button>
-        </div>
-        <label class="field"><span>Headers, one a line</span><textarea rows="3" spellcheck={false} aria-invalid={wrong.length > 0} value={event.value.headers} onInput={(e) => set({ headers: e.target.value })} /></label>
+        </div>}
+        {http && <label class="field"><span>Headers, one a line</span><textarea rows="3" spellcheck={false} aria-invalid={wrong.length > 0} value={event.value.headers} onInput={(e) => set({ headers: e.target.value })} /></label>}
         {wrong.length > 0 && <p class="hint" role="alert">“{wrong[0].slice(0, 60)}” is no header: write Name: value</p>}
-        <label class="field"><span>Body</span><textarea rows="8" spellcheck={false} value={event.value.body} onInput={(e) => set({ body: e.target.value })} /></label>
+        <label class="field"><span>{http ? "Body" : "Event"}</span><textarea rows="8" spellcheck={false} value={event.value.body} onInput={(e) => set({ body: e.target.value })} /></label>
         <div class="try-line saved">
-          <span class="quiet">Saved events</span>
+          <button type="submit" class="primary" disabled={running.value || wrong.length > 0}>{running.value ? "Running" : "Send"}</button>
+          <span class="quiet push">Saved events</span>
           {(saved.data?.events ?? []).map((s) => <span class="chip with-action" key={s.name}><button type="button" class="bare" onClick={() => load(s)}>{s.name}</button><button type="button" class="bare" aria-label={`Delete ${s.name}`} onClick={() => act("DELETE", s.name)}>×</button></span>)}
           <label class="field inline"><span class="unseen">Name to save it under</span><input type="text" placeholder="Name" maxLength={64} value={title.value} onInput={(e) => { title.value = e.target.value; }} /></label>
           <button type="button" class="small" onClick={keep} disabled={!title.value.trim()}>Save</button>
@@ -107,7 +109,7 @@ export function TryIt({ name, about }) {
       </form>
       <Failure error={error.value} what="That did not work" />
       {answer.value && <Answer answer={answer.value} />}
-      <p class="quiet">In a terminal: <code>mayfly invoke {name} -d '…' --verbose</code></p>
+      <p class="quiet">{http ? "The function sees it as if it had come by its route." : <>The function gets it as its event. In a terminal: <code>mayfly invoke {name} -d '…' --verbose</code></>} Ctrl Enter sends.</p>
     </>
   );
 }

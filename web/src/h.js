@@ -1,0 +1,2 @@
+// What JSX becomes.
+export { h, Fragment } from "preact";
