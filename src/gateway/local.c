@@ -164,12 +164,49 @@ static bool answer_record(struct client *c, struct slice id)
     return json != NULL;
 }
 
+static bool is_plain_target(struct slice target)
+{
+    for (size_t i = 0; i < target.len; i++) {
+        if (target.base[i] <= ' ' || target.base[i] > '~' || target.base[i] == '#')
+            return false;
+    }
+    return target.len > 0 && target.base[0] == '/';
+}
+
+/* Takes "GET /path?x=1", the request that the function is to see in the place of the one that
+ * carries it. HEAD is none: the one that carries it has an answer with a body. */
+static bool read_event(struct slice text, struct http_head *event)
+{
+    struct slice rest = text, method = slice_cut(&rest, ' '), path;
+
+    event->method = method;
+    event->target = event->query = rest;
+    path = slice_cut(&event->query, '?');
+    event->path = path;
+    return http_is_token(method) && !slice_eq(method, SLICE_LIT("HEAD")) &&
+           !slice_eq(method, SLICE_LIT("CONNECT")) && is_plain_target(rest) &&
+           http_path_is_routable(path);
+}
+
+/* Where the request's own path leads to the function, its [name] values are had from there. */
+static void invoke_as_http(struct client *c, const struct http_head *event,
+                           const struct function *f)
+{
+    struct snapshot *s = c->gateway->served->snapshot;
+    struct route_match match;
+    bool routed = route_table_match(&s->table, event->method, event->path, &match) == ROUTE_E_OK &&
+                  match.route->builtin == BUILTIN_NONE && &s->functions[match.route->function] == f;
+
+    request_invoke(c, event, f, routed ? &match : NULL, NULL, TRIGGER_HTTP);
+}
+
 /* `name` may be percent-coded: names have '/' in them. */
 static void answer_invoke(struct client *c, const struct http_head *head, struct slice name)
 {
     struct snapshot *s = c->gateway->served ? c->gateway->served->snapshot : NULL;
     char decoded[FUNCTION_NAME_MAX];
     struct http_head event = *head;
+    struct slice wanted;
     struct function *f;
     ssize_t n;
 
@@ -179,9 +216,19 @@ static void answer_invoke(struct client *c, const struct http_head *head, struct
         client_answer_error(c, 404, NULL, "there is no function of this name", SLICE_NULL);
         return;
     }
-    event.target = event.path = SLICE_LIT("/");
-    event.query = SLICE_NULL;
-    request_invoke(c, &event, f, NULL, NULL, TRIGGER_INVOKE);
+    if (!http_head_find(head, "mayfly-invoke", &wanted)) {
+        event.target = event.path = SLICE_LIT("/");
+        event.query = SLICE_NULL;
+        request_invoke(c, &event, f, NULL, NULL, TRIGGER_INVOKE);
+    } else if (read_event(wanted, &event)) {
+        invoke_as_http(c, &event, f);
+    } else {
+        client_answer_error(
+            c, 400, NULL,
+            "Mayfly-Invoke is a method and a path, like \"GET /hello?name=you\"; the "
+            "method is neither HEAD nor CONNECT, the path is plain",
+            SLICE_NULL);
+    }
 }
 
 /* If path is prefix + middle + suffix with a middle that is not empty, gives the middle. */
