@@ -13,6 +13,20 @@ export class ApiError extends Error {
   }
 }
 
+// A session that has just begun may be refused for a moment, until all parts of the server have heard of it.
+let asking = false;
+export async function refused() {
+  if (asking) return;
+  asking = true;
+  for (const pause of [150, 600]) {
+    await new Promise((done) => { setTimeout(done, pause); });
+    const again = await fetch(`${BASE}version`, { cache: "no-store" }).catch(() => null);
+    asking = again?.status === 401;
+    if (!asking) return;
+  }
+  [asking, ended.value] = [false, true];
+}
+
 export async function request(method, path, body, signal) {
   let answer;
   try {
@@ -32,7 +46,7 @@ export async function request(method, path, body, signal) {
   } catch {
     json = { errorMessage: text.slice(0, 300) };
   }
-  if (answer.status === 401) ended.value = true;
+  if (answer.status === 401) refused();
   if (!answer.ok) throw new ApiError(answer.status, json);
   return json;
 }

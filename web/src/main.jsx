@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import "./style.css";
 import { applyTheme, dark, ended, functionNames, switchTheme } from "./state.js";
+import { refused } from "./api.js";
 import { connection, on, pause, paused, reconnect, useStream } from "./stream.js";
 import { decoded, go, Link, parts, search, toFunction } from "./router.jsx";
 import { Command, Dialog, Empty, Heading } from "./ui.jsx";
@@ -18,7 +19,7 @@ const PAGES = [["/", "Now", "h"], ["/requests", "Requests", "r"], ["/usage", "Us
 const GO_MS = 1200; // between g and what follows
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-on("ended", () => { ended.value = true; });
+on("ended", refused);
 
 function page([first, second, ...rest]) {
   const name = decoded([second, ...rest].join("/"));
@@ -41,7 +42,7 @@ function Connection() {
     const timer = setInterval(tick, 250);
     return () => clearInterval(timer);
   }, [c]);
-  const words = { live: "Live", connecting: "Connecting", waiting: `Connection lost, again in ${seconds.value} s`, paused: "Paused", ended: "Session ended" }[c.state];
+  const words = { live: "Live", connecting: "Connecting", waiting: `Connection lost, again in ${seconds.value} s`, paused: "Paused" }[c.state];
   const act = c.state === "waiting" ? reconnect : () => pause(!paused.value);
   return <button type="button" class={`connection c-${c.state}`} onClick={act} title={c.state === "waiting" ? "Try now" : paused.value ? "Go on (p)" : "Pause (p)"}><i aria-hidden="true" /><span role="status">{words}</span></button>;
 }

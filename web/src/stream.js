@@ -7,7 +7,7 @@ import { signal } from "@preact/signals";
 const BACK_OFF_MS = [500, 1000, 2000, 5000, 10000, 15000];
 const SILENCE_MS = 45000; // the server says something each 15 s
 
-export const connection = signal({ state: "connecting" }); // connecting, live, waiting {untilMs}, paused, ended
+export const connection = signal({ state: "connecting" }); // connecting, live, waiting {untilMs}, paused
 export const paused = signal(false); // by hand
 
 const listeners = new Map();
@@ -110,11 +110,7 @@ async function open(wanted) {
   if (connection.value.state !== "live") connection.value = { state: "connecting" };
   const how = await read(wanted, mine.abort);
   if (current !== mine) return;
-  if (how === "ended") {
-    connection.value = { state: "ended" };
-    listeners.get("ended")?.forEach((listener) => listener());
-    return;
-  }
+  if (how === "ended") listeners.get("ended")?.forEach((listener) => listener());
   const pause = BACK_OFF_MS[Math.min(attempts++, BACK_OFF_MS.length - 1)] * (0.8 + 0.4 * Math.random());
   connection.value = { state: "waiting", untilMs: Date.now() + pause };
   retry = setTimeout(() => open(wanted), pause);
@@ -128,7 +124,7 @@ function update() {
     connection.value = { state: "paused" };
     return;
   }
-  if (current?.url === wanted || connection.value.state === "ended") return;
+  if (current?.url === wanted) return;
   if (current) lastId = null; // other events: theirs are other numbers
   open(wanted);
 }

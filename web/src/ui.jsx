@@ -135,7 +135,7 @@ export function RecordTable({ records, withFunction = true, label = "Requests", 
   );
 }
 
-export const RANGES = { "15m": [900, 60, "15 minutes"], "1h": [3600, 60, "1 hour"], "6h": [21600, 60, "6 hours"], "24h": [86400, 60, "24 hours"], "7d": [604800, 3600, "7 days"], "30d": [2592000, 3600, "30 days"] };
+export const RANGES = { "15m": [900, 60, "15 minutes"], "1h": [3600, 60, "hour"], "6h": [21600, 60, "6 hours"], "24h": [86400, 60, "24 hours"], "7d": [604800, 3600, "7 days"], "30d": [2592000, 3600, "30 days"] };
 
 export function Dialog({ open, title, onClose, children }) {
   const dialog = useRef();

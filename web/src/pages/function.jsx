@@ -97,7 +97,6 @@ function Configuration({ about }) {
   const none = <span class="faint">none</span>;
   return (
     <section>
-      <h2>Configuration</h2>
       <p class="quiet">As <code>mayfly.json</code> and the project's files say it; a change there is loaded when it is saved in <code>mayfly dev</code>, or by <code>SIGHUP</code>.</p>
       <Facts rows={[["Runtime", about.runtime], ["Handler", about.handler && <code>{about.handler}</code>], ["Routes", about.routes?.length ? about.routes.map((r) => <code class="chip" key={r}>{r}</code>) : none], ["Isolation", about.isolation], ["Timeout", duration(about.timeout_ms * 1000)], ["Memory", about.memory_bytes ? bytes(about.memory_bytes) : none], ["Concurrency", about.concurrency ? number(about.concurrency) : none], ["Waits in the queue", about.queue_timeout_ms !== undefined && duration(about.queue_timeout_ms * 1000)], ["Network", typeof about.network === "string" ? about.network : JSON.stringify(about.network)], ["Environment", about.env?.length ? <>{about.env.map((e) => <code class="chip" key={e}>{e}</code>)} <span class="faint">values are not shown</span></> : none], ["Version", about.version && <code>{about.version}</code>], ["About", about.about?.length ? <ul class="plain">{about.about.map((a) => <li key={a}>{a}</li>)}</ul> : null]]} />
       <p class="quiet">In a terminal: <code>mayfly inspect {about.name}</code></p>

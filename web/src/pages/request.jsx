@@ -84,7 +84,7 @@ function Still({ id, retry, error }) {
     <>
       <Heading>Request</Heading>
       <p><code>{id}</code></p>
-      {process ? <Empty title="It is still running"><p>{process.function}, pid {process.pid}, for {duration(process.age_ms * 1000)}. This page shows it whole as soon as it has ended.</p></Empty>
+      {process ? <Empty title="It is still running"><p>{process.function}, pid {process.pid}, for {duration(process.age_ms * 1000)}. This page shows it whole as soon as it has ended.</p><p><button type="button" class="danger" onClick={() => ask("POST", `requests/${name(id)}/kill`).catch(() => {})}>Kill it</button></p></Empty>
         : <Empty title="No record of this request"><p>It may be running still, its record may have been deleted by the retention rules, or the id is another server's.</p><p class="quiet">{error.message}</p></Empty>}
     </>
   );

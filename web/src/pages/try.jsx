@@ -5,7 +5,7 @@ import { Link, toRequest } from "../router.jsx";
 import { Choice, Copy, Failure } from "../ui.jsx";
 import { bytes, duration, number } from "../format.js";
 
-const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const BODY_SHOWN = 200000;
 
 function headerLines(text) {
