@@ -9,7 +9,8 @@
 #include <string.h>
 
 #define API_TIMEOUT_MS 30000
-#define TARGET_MAX     8000 /* a request line has at most 8192 bytes */
+#define TRY_TIMEOUT_MS 10000 /* of what somebody watches */
+#define TARGET_MAX     8000  /* a request line has at most 8192 bytes */
 
 struct answer {
     unsigned status;
@@ -200,7 +201,7 @@ int api_try(const struct client_peer *peer, const char *method, const char *targ
             unsigned *ret_status, json_t **ret, struct error *err)
 {
     struct client_request request = {
-        .peer = peer, .method = method, .target = target, .timeout_ms = API_TIMEOUT_MS};
+        .peer = peer, .method = method, .target = target, .timeout_ms = TRY_TIMEOUT_MS};
     struct answer answer = {0};
     int r = ask(&request, &answer, err);
 
@@ -277,31 +278,12 @@ char *api_path(const char *before, const char *name, const char *behind)
 
 /* ---- answers ---- */
 
-const char *api_string(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-
-    return value ? value : "";
-}
-
 char *api_plain(const json_t *object, const char *key)
 {
     struct slice value = slice_str(api_string(object, key));
     size_t size = 4 * value.len + 1;
 
     return log_quote(value, cli_check(malloc(size)), size);
-}
-
-uint64_t api_number(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-
-    return value > 0 ? (uint64_t)value : 0;
-}
-
-double api_real(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
 }
 
 /* The character that a valid sequence of n bytes stands for. */

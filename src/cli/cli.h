@@ -138,6 +138,7 @@ enum cli_exit command_records(struct cli *cli);
 enum cli_exit command_secret(struct cli *cli);
 enum cli_exit command_serve(struct cli *cli);
 enum cli_exit command_token(struct cli *cli);
+enum cli_exit command_top(struct cli *cli);
 enum cli_exit command_trace(struct cli *cli);
 enum cli_exit command_usage(struct cli *cli);
 enum cli_exit command_version(struct cli *cli);

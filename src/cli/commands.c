@@ -71,6 +71,13 @@ static const struct cli_option ps_options[] = {
     OPTION_END,
 };
 
+static const struct cli_option top_options[] = {
+    {"once", '1', NULL, "print what is now, and end", NULL},
+    {"interval", 'i', "TIME", "without a screen: no oftener than that", NULL},
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
 static const struct cli_option inspect_options[] = {
     {"project", 'p', "DIR", "look at this folder, not at the running daemon", NULL},
     {"names", 0, NULL, "print the names of the functions only", NULL},
@@ -185,6 +192,14 @@ const struct cli_command cli_commands[] = {
      "standbys (forked ahead of need) and zygotes (in which a function is loaded).\n"
      "RSS is all the memory that a process sees, OWN what it shares with nobody.\n",
      ps_options, command_ps},
+    {"top", "", 0, 0, "watch what runs, live",
+     "Shows functions and workers as they are, once a second: rates, errors and\n"
+     "latencies of the last 10 seconds, CPU and memory; each worker is one request.\n"
+     "Keys: ? for help, Tab for the other table, Enter for log lines, k to kill a\n"
+     "request, / to filter, < and > to sort, p to pause, q to quit.\n"
+     "Where nothing can be drawn (no terminal, TERM=dumb) tables are printed one\n"
+     "after the other, with --json one line for each second.\n",
+     top_options, command_top},
     {"logs", "[NAME]", 0, 1, "show what functions print",
      "Shows the log lines of the function NAME, or of all: time, function, the\n"
      "beginning of the request's id, and the line, behind a sign for where it was\n"

@@ -162,6 +162,8 @@ static int on_event(void *ctx, const struct sse_event *event)
     json_t *body = NULL, *line;
     size_t i;
 
+    if (!l->is_live) /* it came together with the head: the first page has it */
+        return 0;
     if (json_text_load(event->data, "event", &body, NULL) < 0)
         return 0; /* of a kind that does not concern us */
     if (slice_eq(event->name, SLICE_LIT("log"))) {
@@ -172,7 +174,7 @@ static int on_event(void *ctx, const struct sse_event *event)
         }
         tell_loss(l, api_number(body, "omitted"), "too many at once");
     } else if (slice_eq(event->name, SLICE_LIT("gap"))) {
-        tell_loss(l, api_number(body, "omitted"), "too many while there was no connection");
+        tell_loss(l, api_number(body, "lines"), "too many while there was no connection");
     }
     json_decref(body);
     return 0;

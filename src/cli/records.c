@@ -132,6 +132,8 @@ static enum cli_exit read_options(struct search *s)
         code = given_duration(s->cli, "max", &s->max_us);
     if (code == CLI_OK)
         code = given_count(s->cli, "limit", 1000000, &s->limit);
+    if (code == CLI_OK && s->limit == 0)
+        code = cli_fail(s->cli, CLI_USAGE, NULL, "--limit 0: then there is nothing to show");
     return code;
 }
 

@@ -11,7 +11,7 @@ from lib.daemon import MAYFLY, run_cli
 
 EXITS = {"ok": 0, "failure": 1, "usage": 2, "not_found": 3, "auth": 4, "conflict": 5, "function": 6,
          "timeout": 7, "unreachable": 8}
-COMMANDS = {"init", "dev", "serve", "invoke", "ps", "logs", "trace", "records", "usage", "inspect", "secret",
+COMMANDS = {"init", "dev", "serve", "invoke", "ps", "top", "logs", "trace", "records", "usage", "inspect", "secret",
             "token", "dashboard", "doctor", "completion", "help", "version"}
 
 
@@ -107,6 +107,9 @@ def test_exit_codes_are_documented(tree):
     (["secret", "rm", "X", "--state", "/nonexistent"], 3),
     (["secret", "ls", "--project", "/nonexistent"], 3),
     (["secret", "ls", "--project", "/", "--state", "/"], 2),
+    (["top"], 8),
+    (["top", "--once"], 8),
+    (["top", "--interval", "often"], 2),
     (["logs"], 8),
     (["logs", "f", "g"], 2),
     (["logs", "--since", "soon"], 2),
