@@ -6,10 +6,11 @@
  * OpenSSL notices by the process' number that it has been forked. Two things do not: V8's Math.random(),
  * whose state is the heap's, and what node draws ahead for randomUUID() and randomInt(). So before the
  * function is loaded, Math.random() becomes one that can be seeded anew, whoever keeps a reference to
- * it; and as long as there is only the zygote, nothing is drawn ahead. */
+ * it; and as long as there is only the zygote, nothing is drawn ahead. What packages draw ahead: pools.js. */
 
 const crypto = require('crypto');
 const nodeModule = require('module');
+const pools = require('./pools');
 
 const state = new Uint32Array(4);
 let addon;
@@ -75,6 +76,7 @@ function replaceCrypto() {
       return isZygote && this === crypto.webcrypto ? randomUUID({ disableEntropyCache: true }) : webUUID.call(this);
     });
   }
+  pools.install(replace, () => isZygote);
   nodeModule.syncBuiltinESMExports();
 }
 
@@ -95,6 +97,7 @@ function renew() {
   if (!isZygote) return;
   isZygote = false;
   seed();
+  pools.refill();
   process.pid = addon.pid();
 }
 

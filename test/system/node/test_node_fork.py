@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -81,6 +82,83 @@ def test_no_two_workers_draw_the_same_numbers(mayfly):
         drawn = [a[i] for a in answers]
         assert len(set(drawn)) == len(drawn), (i, drawn)
     assert {a[n] for a in answers} == {answers[0][n]}  # drawn once, in the zygote
+
+
+PACKAGES = {"uuid8": "npm:uuid@8.3.2", "uuid9": "npm:uuid@9.0.1", "uuid11": "npm:uuid@11.1.0",
+            "nanoid3": "npm:nanoid@3.3.11", "nanoid5": "npm:nanoid@5.1.5"}
+
+
+@pytest.mark.parametrize("major", [None, 18, 22, 24])
+def test_packages_that_draw_ahead_while_loaded_give_each_worker_its_own(mayfly, major):
+    """Their pools are filled, and partly used, before the fork."""
+    folder = npm.packages(**PACKAGES)
+    daemon = mayfly({"api/one.mjs": """
+        import * as uuid8 from 'uuid8';
+        import * as uuid9 from 'uuid9';
+        import * as uuid11 from 'uuid11';
+        import * as nanoid3 from 'nanoid3';
+        import * as nanoid5 from 'nanoid5';
+        const short = nanoid5.customAlphabet('0123456789abcdef', 12);
+        const draws = [() => uuid8.v4(), () => uuid9.v4(), () => uuid9.v4({}), () => uuid11.v4(), () => uuid11.v4({}),
+          () => uuid11.v7().slice(14), () => nanoid3.nanoid(), () => nanoid5.nanoid(), () => nanoid5.nanoid(1) +
+          nanoid5.nanoid(9), () => nanoid3.customAlphabet('abcdef', 20)(), short];
+        const early = draws.map((draw) => draw());
+        export const handler = async () => ({ statusCode: 200, body: JSON.stringify([draws.map((draw) => draw()), early]) });
+    """, "mayfly.json": {"node": str(npm.node_of(major))} if major else {}},
+                    prepare=lambda path: shutil.copytree(folder, path / "node_modules"))
+    answers = [daemon.get("/api/one").json() for _ in range(8)]
+    for i, early in enumerate(answers[0][1]):
+        drawn = [now[i] for now, _ in answers] + [early]
+        assert len(set(drawn)) == len(drawn), (i, drawn)
+    assert all(early == answers[0][1] for _, early in answers)  # drawn once, in the zygote
+
+
+def test_only_what_may_be_a_pool_is_drawn_again(mayfly):
+    daemon = mayfly({"api/one.js": """
+        const crypto = require('crypto');
+        const { webcrypto } = crypto;
+        const text = (bytes) => Buffer.from(bytes).toString('hex');
+        const same = {
+          key: crypto.randomFillSync(Buffer.alloc(64)),
+          webKey: webcrypto.getRandomValues(new Uint8Array(32)),
+          given: crypto.randomBytes(512),
+          data: crypto.randomFillSync(Buffer.alloc(100000)),
+          changed: crypto.randomFillSync(Buffer.alloc(256)),
+        };
+        same.changed[7] ^= 1;
+        const memory = new WebAssembly.Memory({ initial: 1 });
+        same.wasm = webcrypto.getRandomValues(new Uint8Array(memory.buffer, 1024, 256));
+        same.wasm.fill(7, 0, 100);
+        const part = Buffer.alloc(1000, 'x');
+        crypto.randomFillSync(part, 100, 400);
+        same.before = part.subarray(0, 100);
+        same.behind = part.subarray(500);
+        const words = new Uint32Array(300);
+        crypto.randomFillSync(words, 100, 50);
+        same.wordsBefore = new Uint8Array(words.buffer, 0, 400);
+        same.wordsBehind = new Uint8Array(words.buffer, 600);
+        const detached = crypto.randomFillSync(new Uint8Array(512));
+        structuredClone(detached, { transfer: [detached.buffer] });
+        const later = Buffer.alloc(256);
+        const other = { pool: part.subarray(100, 500), words: new Uint8Array(words.buffer, 400, 200),
+          raw: new Uint8Array(crypto.randomFillSync(new ArrayBuffer(256))), later,
+          web: new Uint8Array(webcrypto.getRandomValues(new Uint16Array(64)).buffer) };
+        crypto.randomFill(later, () => {});
+        const wrong = [() => crypto.randomFillSync(1), () => crypto.randomFillSync(Buffer.alloc(4), 5),
+          () => crypto.randomFill(Buffer.alloc(4)), () => webcrypto.getRandomValues(1),
+          () => webcrypto.getRandomValues.call({}, new Uint8Array(1)), () => webcrypto.getRandomValues(new Uint8Array(70000))];
+        const tell = () => wrong.map((f) => { try { return String(f()); } catch (e) { return `${e.name} ${e.code}`; } });
+        const early = tell();
+        const show = (all) => Object.fromEntries(Object.entries(all).map(([name, bytes]) => [name, text(bytes)]));
+        exports.handler = () => new Promise((done) => crypto.randomFill(Buffer.alloc(300), (error, bytes) => done({
+          statusCode: 200, body: JSON.stringify([show(same), show(other), early, tell(), error, bytes.length]) })));
+    """})
+    answers = [daemon.get("/api/one").json() for _ in range(4)]
+    for same, _, early, late, error, length in answers:
+        assert same == answers[0][0]
+        assert (early, error, length) == (late, None, 300) and "undefined" not in early[0]
+    for name in answers[0][1]:
+        assert len({other[name] for _, other, *_ in answers}) == 4, name
 
 
 def test_math_random_is_as_good_and_looks_the_same(mayfly):
