@@ -48,7 +48,7 @@ int store_batch_begin(struct store *s, uint64_t boot, uint64_t batch)
 {
     uint64_t last = 0;
     bool known = false;
-    int r = store_begin(s);
+    int r = store_begin_adding(s);
 
     if (r < 0)
         return r;
@@ -64,7 +64,7 @@ int store_batch_begin(struct store *s, uint64_t boot, uint64_t batch)
 int store_add_loss(struct store *s, const char *what, uint64_t n, const char *why)
 {
     _cleanup_reset_ sqlite3_stmt *q = NULL;
-    int r = store_begin(s);
+    int r = store_begin_adding(s);
 
     if (r < 0)
         return r;

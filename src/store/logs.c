@@ -22,7 +22,7 @@ int store_add_log(struct store *s, const struct log_line *l)
     _cleanup_reset_ sqlite3_stmt *q = NULL;
     uint64_t function_id, version_id;
     uint8_t id[REQUEST_ID_SIZE];
-    int r = store_begin(s);
+    int r = store_begin_adding(s);
 
     if (r < 0)
         return r;

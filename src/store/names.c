@@ -16,7 +16,8 @@ struct name {
 };
 
 struct tally {
-    uint64_t function_id, records, log_lines;
+    uint64_t function_id;
+    int64_t records, log_lines;
 };
 
 struct names {
@@ -219,7 +220,7 @@ static struct tally *tally_of(struct names *n, uint64_t function_id)
     return more;
 }
 
-int names_count(struct store *s, uint64_t function_id, uint64_t records, uint64_t log_lines)
+int names_count(struct store *s, uint64_t function_id, int64_t records, int64_t log_lines)
 {
     struct tally *tally = tally_of(s->names, function_id);
 
@@ -238,8 +239,8 @@ int names_write(struct store *s)
 
     for (size_t i = 0; r >= 0 && i < n->n_tallies; i++) {
         bind_u64(q, 1, n->tallies[i].function_id);
-        bind_u64(q, 2, n->tallies[i].records);
-        bind_u64(q, 3, n->tallies[i].log_lines);
+        (void)sqlite3_bind_int64(q, 2, n->tallies[i].records);
+        (void)sqlite3_bind_int64(q, 3, n->tallies[i].log_lines);
         r = store_run(s, q);
     }
     n->n_tallies = 0;

@@ -112,7 +112,7 @@ int store_add_record(struct store *s, const struct record *r)
 
     if (request_id_parse(r->request_id, id) < 0 || r->outcome >= _OUTCOME_MAX)
         return store_complain(s, -EINVAL, "a record without a request id, or an outcome");
-    x = store_begin(s);
+    x = store_begin_adding(s);
     if (x < 0)
         return x;
     x = s->record_insert ? 0 : prepare_rows(s);

@@ -51,10 +51,12 @@ struct retention {
 
 struct store_retained {
     uint64_t records, log_lines, captures, rollups, sessions; /* deleted */
+    bool clock_waits; /* nothing goes by age at present: the clock has jumped (settle_s) */
 };
 
 /* Deletes what is beyond the limits, oldest first, for about budget_ms, and gives bytes back to the
- * disk. Log lines and captures go with their records. Adds to *ret what it has deleted (and
- * committed). Returns 0, or 1 if there is more to do. */
+ * disk. Log lines and captures go with their records. Commits, also what was added before. Adds to
+ * *ret what was deleted, also on failure. Returns 0, 1 if there is more to do, or as store/store.h
+ * says. */
 int store_retain(struct store *s, const struct retention *r, uint64_t now_us, unsigned budget_ms,
                  struct store_retained *ret);

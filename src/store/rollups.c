@@ -220,7 +220,7 @@ int rollups_columns(struct store *s)
     return r;
 }
 
-void rollups_read(struct store *s, sqlite3_stmt *q, int first, struct rollup *into)
+void rollups_read(sqlite3_stmt *q, int first, struct rollup *into)
 {
     int at = first;
 
@@ -285,7 +285,7 @@ static int get(struct store *s, const struct key *k, struct rollup *into)
     bind_key(q, k);
     r = store_step(s, q);
     if (r > 0)
-        rollups_read(s, q, 0, into);
+        rollups_read(q, 0, into);
     return MIN(r, 0);
 }
 

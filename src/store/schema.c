@@ -52,6 +52,7 @@ static const char version_1[] =
     "  time_us INTEGER NOT NULL, function TEXT NOT NULL, version TEXT NOT NULL,"
     "  flags INTEGER NOT NULL, bytes INTEGER NOT NULL, request_head BLOB, request_body BLOB,"
     "  response_head BLOB, response_body BLOB);"
+    "CREATE INDEX captures_by_time ON captures (time_us, bytes);"
     /* rollups_columns() adds the sums. By function first: that is how they are read. */
     "CREATE TABLE rollups (resolution_s INTEGER NOT NULL, function_id INTEGER NOT NULL,"
     "  start_s INTEGER NOT NULL, version_id INTEGER NOT NULL,"

@@ -11,6 +11,7 @@
 #define ALL_FUNCTIONS    0 /* function_id and version_id of the rollups of everything */
 #define CACHE_BYTES      (16 * MIB)
 #define WAL_BYTES        (4 * MIB) /* of the journal, from which on it is written into the file */
+#define RESERVE_BYTES    (8 * MIB) /* twice the journal */
 #define BUSY_MS          250       /* waiting for another process' lock, a look by hand, say */
 #define ANSWER_MS        120       /* after which a search hands back what it has */
 #define NAMES_CACHED_MAX 4096
@@ -46,7 +47,10 @@ struct store {
     sqlite3_stmt *rollup_put; /* likewise from what a rollup has (rollups.c) */
     sqlite3_stmt *rollup_get;
 
+    bool has_reserve;
+
     bool in_transaction;
+    bool owes;  /* somebody has added to it, and will hear from store_commit() how that went */
     int failed; /* why the open transaction was rolled back; until store_commit() */
     struct state state;
     struct state committed;
@@ -99,12 +103,25 @@ static inline void statement_finalizep(sqlite3_stmt **q)
 /* Opens a transaction if none is. Returns 0, or why it, or one before that was not committed,
  * failed. */
 int store_begin(struct store *s);
+int store_begin_adding(struct store *s); /* the same for what stays only with store_commit() */
 
 /* Rolls back after the failure r, which all calls get until store_commit(). Returns r. */
 int store_spoil(struct store *s, int r);
 
 /* For the functions that commit at once: r is how the writing went, from store_begin() on. */
 int store_finish(struct store *s, int r);
+
+/* Before sums are read: those that the open transaction has in memory go into it. */
+int store_settle(struct store *s);
+
+/* Runs a statement that deletes, and commits. Returns 0, -ENOENT if it found nothing, or another
+ * -errno. */
+int store_remove(struct store *s, sqlite3_stmt *q);
+
+/* ---- reserve.c: room to delete in on a full disk ---- */
+
+void reserve_hold(struct store *s); /* if there is room; else later */
+int reserve_give_up(struct store *s);
 
 /* ---- values ---- */
 
@@ -167,8 +184,8 @@ int names_find_function(struct store *s, struct slice function, uint64_t *ret_id
 int names_find_version(struct store *s, struct slice version, uint64_t *function_id,
                        uint64_t *ret_id);
 
-/* Counts what the open transaction adds to a function, to be written by names_write(). */
-int names_count(struct store *s, uint64_t function_id, uint64_t records, uint64_t log_lines);
+/* Counts what the open transaction adds to a function, or takes, to be written by names_write(). */
+int names_count(struct store *s, uint64_t function_id, int64_t records, int64_t log_lines);
 int names_write(struct store *s);
 
 /* Forgets what a transaction that was rolled back has brought. */
@@ -190,4 +207,4 @@ void rollups_forget(struct rollups *r);
 /* The columns of a rollup in SQL, comma-separated, and what one row of them holds, added to *into.
  */
 int rollups_column_names(struct buf *b);
-void rollups_read(struct store *s, sqlite3_stmt *q, int first, struct rollup *into);
+void rollups_read(sqlite3_stmt *q, int first, struct rollup *into);

@@ -180,6 +180,17 @@ int store_begin(struct store *s)
     return 0;
 }
 
+int store_begin_adding(struct store *s)
+{
+    int r = store_begin(s);
+
+    if (r < 0)
+        s->failed = r;
+    else
+        s->owes = true;
+    return r;
+}
+
 int store_spoil(struct store *s, int r)
 {
     struct error why = s->error;
@@ -205,12 +216,24 @@ static int write_state(struct store *s)
     return store_run(s, q);
 }
 
+int store_settle(struct store *s)
+{
+    int r;
+
+    if (!s->in_transaction)
+        return 0;
+    r = rollups_write(s);
+    r = r < 0 ? r : names_write(s);
+    return r < 0 ? store_spoil(s, r) : 0;
+}
+
 int store_commit(struct store *s)
 {
     sqlite3_stmt *q;
     int r = s->failed;
 
     s->failed = 0;
+    s->owes = false;
     if (r < 0 || !s->in_transaction)
         return r;
     r = rollups_write(s);
@@ -229,17 +252,29 @@ int store_commit(struct store *s)
 
 int store_finish(struct store *s, int r)
 {
-    bool was_failed = s->failed < 0;
+    bool owes = s->owes;
 
-    if (r < 0) {
-        if (!was_failed && s->in_transaction)
-            (void)store_spoil(s, r);
-        return r;
-    }
-    r = store_commit(s);
-    if (r < 0)
-        s->failed = r; /* whoever has added before will hear it from store_commit() */
+    if (s->failed < 0)
+        return r; /* store_begin() was refused */
+    if (r >= 0)
+        r = store_commit(s);
+    else if (s->in_transaction)
+        (void)store_spoil(s, r);
+    s->failed = r < 0 && owes ? r : 0;
     return r;
+}
+
+int store_remove(struct store *s, sqlite3_stmt *q)
+{
+    int r = store_begin(s), n = 0;
+
+    if (r < 0)
+        return r;
+    r = store_run(s, q);
+    if (r >= 0)
+        n = sqlite3_changes(s->db);
+    r = store_finish(s, r);
+    return r < 0 ? r : n > 0 ? 0 : -ENOENT;
 }
 
 uint64_t store_last_record(const struct store *s)
@@ -303,15 +338,21 @@ static int open_db(struct store *s)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                 SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
-    mode_t mask = umask(0077);
-    int code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
+    mode_t mask;
     char pragmas[512];
-    int r;
+    int code, r;
 
+    /* One thread, and nobody asks SQLite how much memory it has. Refused, harmlessly, from the
+     * second file on. */
+    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    mask = umask(0077);
+    code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
     if (code != SQLITE_OK) {
         (void)umask(mask);
         return store_fail(s, code, "opening");
     }
+    (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1280, 400);
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -389,6 +430,7 @@ int store_open(const char *path, unsigned flags, struct store **ret, struct erro
     r = r < 0 ? r : fill(s, flags, err);
     if (r < 0)
         return r;
+    reserve_hold(s);
     *ret = take_ptr(s);
     return 0;
 }

@@ -122,7 +122,8 @@ int store_logs(struct store *s, const struct store_query *q,
 
 /* ---- sums ---- */
 
-/* The sums of a span of time; all are of requests that arrived in it. */
+/* The sums of a span of time; all are of requests that arrived in it, not committed ones included.
+ */
 struct rollup {
     uint64_t start_us;
     uint32_t step_s;

@@ -18,7 +18,7 @@
 
 #define SECOND_US 1000000ull
 #define DAY_US    RETENTION_DAY_US
-#define T0        1795910400000000ull /* a midnight in November 2026 */
+#define T0        1704067200000000ull /* a midnight that is long over: 2024-01-01 */
 
 static char folder[PATH_MAX];
 static struct store *store;
