@@ -59,13 +59,27 @@ struct served {
     unsigned refs;
 };
 
-/* Records and log lines on their way to control, in batches. */
+/* Records and log lines on their way to control, in batches (journal.c). Lines first: in a terminal
+ * they stand before the request that they belong to. */
+enum journal_kind {
+    JOURNAL_LOGS,
+    JOURNAL_RECORDS,
+    _JOURNAL_KIND_MAX,
+};
+
 struct journal {
-    struct buf records, logs; /* encoded one behind the other */
-    uint32_t n_records, n_logs;
-    uint64_t lost_records, lost_logs, lost_recordings;
-    uint64_t boot;  /* random: tells this gateway from others */
-    uint64_t batch; /* the last that was sent */
+    struct {
+        struct buf open; /* the batch that is being made: encoded one behind the other */
+        uint32_t n;
+        uint64_t lost;     /* since the last batch */
+        size_t kept_bytes; /* of its batches that control has not taken */
+        uint64_t unsure;   /* sent and not kept any more: lost, if this control never takes them */
+    } kinds[_JOURNAL_KIND_MAX];
+    struct list kept;      /* batches in their order, until control has taken them */
+    uint64_t unsure_batch; /* the last of those that are not sure */
+    uint64_t boot;         /* random: tells this gateway from others */
+    uint64_t batch;        /* the last that was made */
+    uint64_t lost_recordings;
     struct loop_timer flush;
 };
 
@@ -117,6 +131,8 @@ struct gateway {
     char *recent[RECENT_RECORDS]; /* JSON of the last records, a ring */
     unsigned next_recent;
     struct loop_task drain_check;
-    struct loop_task bury; /* frees what ended in this round */
+    struct loop_timer drain_again;
+    uint64_t drain_until_ns; /* how long it may wait for control to take what is left */
+    struct loop_task bury;   /* frees what ended in this round */
     struct list dead_clients, dead_invocations, dead_workers;
 };

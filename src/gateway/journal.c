@@ -1,5 +1,14 @@
 /* Records and log lines go to control in batches: one message carries many, and nothing waits for
- * it. While control is away they are kept up to a ceiling; what is lost is counted and told. */
+ * it. A batch is kept until control says that it has it, and sent again to the next control if this
+ * one dies before; its number lets control skip what it has already. So each arrives once, as long
+ * as this process lives.
+ *
+ *   open ──full, or 20 ms──> kept, unsent ──room on the channel──> kept, sent ──TAKEN──> (freed)
+ *                                 ^───────────────a new control────────────┘
+ *
+ * What is kept has a ceiling for each kind, so that a flood of lines costs no records; the oldest
+ * batch beyond it goes, and what was in it is counted. The next batch that is sent for the first
+ * time tells it, and goes on telling the same when it is sent again. */
 
 #include "gateway/journal.h"
 #include "gateway/links.h"
@@ -11,91 +20,237 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define HELD_BYTES_MAX  (1024 * 1024)
-#define BATCH_BYTES_MAX 65536 /* fits a message */
-#define OWN_BYTES_MAX   32768 /* beyond that, for mayfly's own lines: a flood is told of, too */
+#define KEPT_BYTES_MAX  (2 * 1024 * 1024) /* of each kind */
+#define BATCH_BYTES_MAX 65536             /* fits a message */
 #define FLUSH_DELAY_NS  (20 * NS_PER_MS)
+
+struct batch {
+    struct list link;
+    enum journal_kind kind;
+    bool sent; /* to the control that is there */
+    bool told; /* sent before, to whomever: it does not change any more */
+    uint32_t n;
+    uint64_t number;
+    uint64_t lost;
+    size_t len;
+    char bytes[];
+};
+
+int journal_open(struct gateway *g)
+{
+    struct journal *j = &g->journal;
+
+    list_init(&j->kept);
+    for (int k = 0; k < _JOURNAL_KIND_MAX; k++)
+        buf_init(&j->kinds[k].open, BATCH_BYTES_MAX);
+    return getrandom(&j->boot, sizeof(j->boot), 0) == sizeof(j->boot) ? 0 : -EIO;
+}
+
+/* ---- batches ---- */
+
+static void batch_free(struct journal *j, struct batch *b)
+{
+    j->kinds[b->kind].kept_bytes -= sizeof(*b) + b->len;
+    list_remove(&b->link);
+    free(b);
+}
+
+/* One that was sent may have arrived: whether it is lost shows when control is. */
+static void drop(struct journal *j, struct batch *b)
+{
+    if (b->sent) {
+        j->kinds[b->kind].unsure += b->n + b->lost;
+        j->unsure_batch = b->number;
+    } else {
+        j->kinds[b->kind].lost += b->n + b->lost;
+    }
+    batch_free(j, b);
+}
+
+static void drop_oldest(struct journal *j, enum journal_kind kind)
+{
+    struct list *i, *tmp;
+
+    list_for_each_safe (i, tmp, &j->kept) {
+        struct batch *b = list_entry(i, struct batch, link);
+
+        if (b->kind == kind) {
+            drop(j, b);
+            return;
+        }
+    }
+}
+
+/* The open batch becomes one that is kept. */
+static void seal(struct journal *j, enum journal_kind kind)
+{
+    struct buf *open = &j->kinds[kind].open;
+    size_t len = buf_len(open);
+    struct batch *b;
+
+    if (len == 0 && j->kinds[kind].lost == 0)
+        return;
+    while (j->kinds[kind].kept_bytes + sizeof(*b) + len > KEPT_BYTES_MAX)
+        drop_oldest(j, kind);
+    b = malloc(sizeof(*b) + len);
+    if (b) {
+        *b = (struct batch){.kind = kind, .n = j->kinds[kind].n, .number = ++j->batch, .len = len};
+        if (len > 0)
+            memcpy(b->bytes, buf_slice(open).base, len);
+        list_add_last(&j->kept, &b->link);
+        j->kinds[kind].kept_bytes += sizeof(*b) + len;
+    } else {
+        j->kinds[kind].lost += j->kinds[kind].n;
+    }
+    j->kinds[kind].n = 0;
+    buf_clear(open);
+}
+
+static uint64_t take_count(uint64_t *n)
+{
+    uint64_t taken = *n;
+
+    *n = 0;
+    return taken;
+}
+
+static void batch_send(struct gateway *g, struct batch *b)
+{
+    struct wire_message m = {.type = b->kind == JOURNAL_LOGS ? WIRE_LOGS : WIRE_RECORDS};
+    struct slice bytes = slice(b->bytes, b->len);
+
+    if (!b->told)
+        b->lost = take_count(&g->journal.kinds[b->kind].lost);
+    b->sent = b->told = true;
+    if (b->kind == JOURNAL_LOGS)
+        m.logs = (struct wire_logs){.boot = g->journal.boot,
+                                    .batch = b->number,
+                                    .n = b->n,
+                                    .lost = b->lost,
+                                    .bytes = bytes};
+    else
+        m.records = (struct wire_records){.boot = g->journal.boot,
+                                          .batch = b->number,
+                                          .n = b->n,
+                                          .lost = b->lost,
+                                          .bytes = bytes};
+    links_send_control(g, &m);
+}
+
+static bool can_send(const struct gateway *g)
+{
+    return wire_is_open(&g->control) && !wire_has_queued(&g->control);
+}
+
+static void send_kept(struct gateway *g)
+{
+    struct list *i;
+
+    list_for_each (i, &g->journal.kept) {
+        struct batch *b = list_entry(i, struct batch, link);
+
+        if (!b->sent && !can_send(g))
+            return;
+        if (!b->sent)
+            batch_send(g, b);
+    }
+}
+
+/* ---- flushing ---- */
 
 static void on_flush(struct loop_timer *t)
 {
     journal_flush(container_of(t, struct gateway, journal.flush));
 }
 
+bool journal_is_behind(const struct gateway *g)
+{
+    const struct journal *j = &g->journal;
+
+    for (int k = 0; k < _JOURNAL_KIND_MAX; k++) {
+        if (buf_len(&j->kinds[k].open) > 0 || j->kinds[k].lost > 0)
+            return true;
+    }
+    return !list_is_empty(&j->kept) && !list_entry(j->kept.prev, struct batch, link)->sent;
+}
+
+/* With nobody there, batches are made when they are full, so that there are few. */
+void journal_flush(struct gateway *g)
+{
+    struct journal *j = &g->journal;
+
+    for (int k = 0; k < _JOURNAL_KIND_MAX; k++) {
+        if (can_send(g) || buf_len(&j->kinds[k].open) > BATCH_BYTES_MAX / 2)
+            seal(j, (enum journal_kind)k);
+    }
+    send_kept(g);
+    loop_timer_cancel(&j->flush);
+    if (journal_is_behind(g))
+        (void)loop_timer_after(g->loop, &j->flush, FLUSH_DELAY_NS, on_flush);
+}
+
 static void flush_soon(struct gateway *g)
 {
     struct journal *j = &g->journal;
 
-    if (buf_len(&j->records) > BATCH_BYTES_MAX / 2 || buf_len(&j->logs) > BATCH_BYTES_MAX / 2)
+    if (buf_len(&j->kinds[JOURNAL_RECORDS].open) > BATCH_BYTES_MAX / 2 ||
+        buf_len(&j->kinds[JOURNAL_LOGS].open) > BATCH_BYTES_MAX / 2)
         journal_flush(g);
     else if (!loop_timer_is_armed(&j->flush))
         (void)loop_timer_after(g->loop, &j->flush, FLUSH_DELAY_NS, on_flush);
 }
 
-/* Returns false when there is nobody to send to. */
-static bool send_batch(struct gateway *g, enum wire_type type, struct buf *b, uint32_t *n,
-                       uint64_t *lost)
-{
-    struct wire_message m = {.type = type};
-
-    if (buf_len(b) == 0 && *lost == 0)
-        return true;
-    if (!wire_is_open(&g->control) || wire_has_queued(&g->control))
-        return false;
-    g->journal.batch++;
-    if (type == WIRE_RECORDS)
-        m.records = (struct wire_records){.boot = g->journal.boot,
-                                          .batch = g->journal.batch,
-                                          .n = *n,
-                                          .lost = *lost,
-                                          .bytes = buf_slice(b)};
-    else
-        m.logs = (struct wire_logs){.boot = g->journal.boot,
-                                    .batch = g->journal.batch,
-                                    .n = *n,
-                                    .lost = *lost,
-                                    .bytes = buf_slice(b)};
-    links_send_control(g, &m);
-    buf_clear(b);
-    *n = 0;
-    *lost = 0;
-    return true;
-}
-
-int journal_open(struct gateway *g)
+void journal_taken(struct gateway *g, uint64_t batch)
 {
     struct journal *j = &g->journal;
+    struct list *i, *tmp;
 
-    buf_init(&j->records, HELD_BYTES_MAX);
-    buf_init(&j->logs, HELD_BYTES_MAX);
-    return getrandom(&j->boot, sizeof(j->boot), 0) == sizeof(j->boot) ? 0 : -EIO;
+    list_for_each_safe (i, tmp, &j->kept) {
+        struct batch *b = list_entry(i, struct batch, link);
+
+        if (!b->sent || b->number > batch)
+            break;
+        batch_free(j, b);
+    }
+    if (batch < j->unsure_batch)
+        return;
+    for (int k = 0; k < _JOURNAL_KIND_MAX; k++)
+        j->kinds[k].unsure = 0;
 }
 
-void journal_flush(struct gateway *g)
+void journal_link_up(struct gateway *g)
 {
-    struct journal *j = &g->journal;
-    /* Lines first: in a terminal they stand before the request that they belong to. */
-    bool sent = send_batch(g, WIRE_LOGS, &j->logs, &j->n_logs, &j->lost_logs);
-
-    sent = send_batch(g, WIRE_RECORDS, &j->records, &j->n_records, &j->lost_records) && sent;
-    loop_timer_cancel(&j->flush);
-    if (!sent)
-        (void)loop_timer_after(g->loop, &j->flush, FLUSH_DELAY_NS, on_flush);
-}
-
-/* A batch must fit a message, so a full one is sent or, with nobody there, its successor lost. */
-static bool has_room(struct gateway *g, const struct buf *b, size_t n, size_t extra)
-{
-    if (buf_len(b) + n <= BATCH_BYTES_MAX)
-        return true;
     journal_flush(g);
-    return buf_len(b) + n <= BATCH_BYTES_MAX + extra;
 }
 
-/* To tell control of, and for the metrics, which nobody takes back to 0. */
-static void lose(uint64_t *untold, uint64_t *ever)
+void journal_link_down(struct gateway *g)
 {
-    ++*untold;
-    ++*ever;
+    struct journal *j = &g->journal;
+    struct list *i;
+
+    list_for_each (i, &j->kept)
+        list_entry(i, struct batch, link)->sent = false;
+    for (int k = 0; k < _JOURNAL_KIND_MAX; k++)
+        j->kinds[k].lost += take_count(&j->kinds[k].unsure);
+}
+
+/* ---- what comes in ---- */
+
+/* The buffer to add n bytes to. */
+static struct buf *room_for(struct journal *j, enum journal_kind kind, size_t n)
+{
+    if (buf_len(&j->kinds[kind].open) + n > BATCH_BYTES_MAX)
+        seal(j, kind);
+    return &j->kinds[kind].open;
+}
+
+static void count(struct gateway *g, enum journal_kind kind, int r)
+{
+    if (r == 0)
+        g->journal.kinds[kind].n++;
+    else
+        g->journal.kinds[kind].lost++;
+    flush_soon(g);
 }
 
 static void keep_recent(struct gateway *g, const struct record *r)
@@ -115,29 +270,18 @@ static void keep_recent(struct gateway *g, const struct record *r)
 
 void journal_record(struct gateway *g, const struct record *r)
 {
-    struct journal *j = &g->journal;
+    size_t n = 4096 + r->stack.len + r->error.len + r->path.len;
 
     if (r->trigger == TRIGGER_INVOKE)
         keep_recent(g, r);
-    if (has_room(g, &j->records, 4096 + r->stack.len + r->error.len + r->path.len, 0) &&
-        record_encode(r, &j->records) == 0)
-        j->n_records++;
-    else
-        lose(&j->lost_records, &g->metrics->records_lost);
-    flush_soon(g);
+    count(g, JOURNAL_RECORDS, record_encode(r, room_for(&g->journal, JOURNAL_RECORDS, n)));
 }
 
 void journal_log(struct gateway *g, const struct log_line *l)
 {
-    struct journal *j = &g->journal;
+    size_t n = 512 + l->text.len;
 
-    size_t extra = l->stream == LOG_SYSTEM ? OWN_BYTES_MAX : 0;
-
-    if (has_room(g, &j->logs, 512 + l->text.len, extra) && log_line_encode(l, &j->logs) == 0)
-        j->n_logs++;
-    else
-        lose(&j->lost_logs, &g->metrics->log_lines_lost);
-    flush_soon(g);
+    count(g, JOURNAL_LOGS, log_line_encode(l, room_for(&g->journal, JOURNAL_LOGS, n)));
 }
 
 const char *journal_find_recent(struct gateway *g, struct slice request_id)

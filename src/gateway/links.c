@@ -2,6 +2,7 @@
 
 #include "gateway/links.h"
 #include "gateway/client.h"
+#include "gateway/journal.h"
 #include "gateway/live.h"
 #include "gateway/pool.h"
 #include "gateway/recorder.h"
@@ -42,6 +43,7 @@ static void close_control(struct gateway *g)
 {
     live_watch(g, 0); /* who watched is gone with it */
     free(take_ptr(g->status.json));
+    journal_link_down(g);
     loop_io_remove(&g->control_io);
     wire_deinit(&g->control);
 }
@@ -55,6 +57,9 @@ void links_send_control(struct gateway *g, struct wire_message *m)
 static void on_control_message(struct gateway *g, struct wire_message *m)
 {
     switch (m->type) {
+    case WIRE_TAKEN:
+        journal_taken(g, m->taken.batch);
+        break;
     case WIRE_ADMISSION:
         if (admin_take_hashes(&g->admin, m->admission.n, m->admission.hashes) < 0)
             log_error("admission.bad", "n=%u", m->admission.n);
@@ -85,6 +90,8 @@ static void on_control_ready(struct loop_io *io)
         close_control(g);
         return;
     }
+    if (io->ready & EPOLLOUT && journal_is_behind(g))
+        journal_flush(g); /* what waited for room */
     while ((r = wire_recv(&g->control, &m)) == WIRE_E_OK) {
         on_control_message(g, &m);
         wire_message_deinit(&m);
@@ -101,6 +108,8 @@ static void on_control_link(struct gateway *g, int fd)
         loop_io_add(g->loop, &g->control_io, g->control.fd, EPOLLIN | EPOLLOUT, on_control_ready) <
             0)
         close_control(g);
+    else
+        journal_link_up(g);
 }
 
 static void on_snapshot(struct gateway *g, int fd)

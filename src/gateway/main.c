@@ -33,6 +33,10 @@
 
 #define TIMEOUT_MS_MAX (3600 * 1000)
 
+/* At the end, control is given the time to take what is left, if it takes anything. */
+#define DRAIN_JOURNAL_NS (1 * NS_PER_S)
+#define DRAIN_AGAIN_NS   (10 * NS_PER_MS)
+
 /* ---- the end of a round, and of the program ---- */
 
 static void on_bury(struct loop_task *t)
@@ -60,6 +64,13 @@ static uint32_t n_invocations(struct gateway *g)
     return n;
 }
 
+static void on_drain_again(struct loop_timer *t)
+{
+    struct gateway *g = container_of(t, struct gateway, drain_again);
+
+    loop_task_put(g->loop, &g->drain_check);
+}
+
 static void on_drain_check(struct loop_task *t)
 {
     struct gateway *g = container_of(t, struct gateway, drain_check);
@@ -68,6 +79,13 @@ static void on_drain_check(struct loop_task *t)
     if (!g->draining || g->n_clients > 0 || n_invocations(g) > 0)
         return;
     journal_flush(g);
+    if (g->drain_until_ns == 0)
+        g->drain_until_ns = loop_now(g->loop) + DRAIN_JOURNAL_NS;
+    if (wire_is_open(&g->control) && journal_is_behind(g) &&
+        loop_now(g->loop) < g->drain_until_ns) {
+        (void)loop_timer_after(g->loop, &g->drain_again, DRAIN_AGAIN_NS, on_drain_again);
+        return;
+    }
     links_send_supervisor(g, &m);
 }
 
