@@ -97,6 +97,15 @@ _public_ void *mmap64(void *address, size_t size, int protection, int flags, int
     return map(address, size, protection, flags, fd, offset);
 }
 
+/* The name that older nodes call it by; the header would make the other one of it. */
+_public_ mapping mmap_by_its_old_name __asm__("mmap");
+
+_public_ void *mmap_by_its_old_name(void *address, size_t size, int protection, int flags, int fd,
+                                    off_t offset)
+{
+    return mmap64(address, size, protection, flags, fd, offset);
+}
+
 #endif
 
 typedef int creating(pthread_t *ret, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
