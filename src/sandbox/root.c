@@ -3,6 +3,7 @@
 
 #include "sandbox/root.h"
 
+#include "base/buf.h"
 #include "os/fault.h"
 #include "os/fd.h"
 #include "os/mount.h"
@@ -17,10 +18,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define HOST         "/host"
-#define ROOT_OPTIONS "mode=755,size=16m,nr_inodes=2048"
-#define COPY_MAX     (4 * 1024 * 1024)
-#define DEVICE_MODE  (S_IFCHR | 0666)
+#define HOST            "/host"
+#define ROOT_OPTIONS    "mode=755,size=16m,nr_inodes=2048"
+#define COPY_MAX        (4 * 1024 * 1024)
+#define DEVICE_MODE     (S_IFCHR | 0666)
+#define NAMED_SLOTS     1024 /* of the workers at once of a function; 1000 is the default */
+#define USERS_BYTES_MAX (128 * 1024)
 
 #define TRY(what, call)                                                                            \
     do {                                                                                           \
@@ -104,10 +107,9 @@ static int copy_file(const char *name)
     return to < 0 ? -errno : copy_bytes(from, to);
 }
 
-static int write_text(const char *path, const char *text)
+static int write_text(const char *path, struct slice text)
 {
     _cleanup_close_ int fd = -1;
-    size_t len = strlen(text);
     int r = os_fault(OS_CALL_OPEN);
 
     if (r < 0)
@@ -115,7 +117,29 @@ static int write_text(const char *path, const char *text)
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return -errno;
-    return write(fd, text, len) == (ssize_t)len ? 0 : -errno;
+    return write(fd, text.base, text.len) == (ssize_t)text.len ? 0 : -errno;
+}
+
+/* Each worker has an id of its own, and programs want a name for it. The function's stands before
+ * root's, which may have the same one. */
+static int make_users(const struct sandbox_plan *p)
+{
+    _cleanup_(buf_deinit) struct buf users = BUF_INIT(USERS_BYTES_MAX);
+    _cleanup_(buf_deinit) struct buf groups = BUF_INIT(USERS_BYTES_MAX);
+    uint32_t uid = p->ids_first ? SANDBOX_ID_ZYGOTE : p->uid;
+    uint32_t gid = p->ids_first ? SANDBOX_ID_ZYGOTE : p->gid;
+    int r = 0;
+
+    for (uint32_t i = 0; i < (p->ids_first ? 1 + NAMED_SLOTS : 1) && r == 0; i++) {
+        r = buf_printf(&users, "function:x:%u:%u:function:/tmp:/bin/sh\n", uid + i, gid + i);
+        r = r < 0 ? r : buf_printf(&groups, "function:x:%u:\n", gid + i);
+    }
+    r = r < 0 ? r
+              : buf_append_str(&users, "root:x:0:0:root:/:/usr/sbin/nologin\n"
+                                       "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n");
+    r = r < 0 ? r : buf_append_str(&groups, "root:x:0:\nnogroup:x:65534:\n");
+    r = r < 0 ? r : write_text("/etc/passwd", buf_slice(&users));
+    return r < 0 ? r : write_text("/etc/group", buf_slice(&groups));
 }
 
 /* What names need: users, hosts, services, the linker's cache, the time zone. The host's own users
@@ -126,20 +150,11 @@ static int make_etc(const struct sandbox_plan *p, struct error *err)
                                          "/etc/services", "/etc/protocols",   "/etc/localtime",
                                          "/etc/timezone", "/etc/mime.types",  "/etc/ld.so.cache",
                                          "/etc/gai.conf", "/etc/host.conf",   "/etc/os-release"};
-    char text[256];
 
     TRY("/etc", mount_place("/etc", false));
     for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
         TRY(copied[i], copy_file(copied[i]));
-    (void)snprintf(text, sizeof(text),
-                   "root:x:0:0:root:/:/usr/sbin/nologin\n"
-                   "function:x:%u:%u:function:/tmp:/bin/sh\n"
-                   "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-                   p->ids_first ? 1 : p->uid, p->ids_first ? 1 : p->gid);
-    TRY("/etc/passwd", write_text("/etc/passwd", text));
-    (void)snprintf(text, sizeof(text), "root:x:0:\nfunction:x:%u:\nnogroup:x:65534:\n",
-                   p->ids_first ? 1 : p->gid);
-    TRY("/etc/group", write_text("/etc/group", text));
+    TRY("/etc/passwd and /etc/group", make_users(p));
     return 0;
 }
 

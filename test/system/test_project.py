@@ -1,4 +1,5 @@
 """A project as its author sees it: files become routes, requests start clean, changes are noticed."""
+import concurrent.futures
 import json
 import signal
 import time
@@ -202,3 +203,22 @@ def test_lines_are_credited_to_their_request(mayfly):
     for i, answer in enumerate(answers):
         told = [json.dumps(line) for line in lines if line.get("request_id") == answer.request_id]
         assert any(f"out of {i}" in line for line in told), told
+
+
+@pytest.mark.core
+def test_the_user_of_a_worker_has_a_name(mayfly):
+    """Programs such as ssh and git, and libpq, refuse to run without one."""
+    daemon = mayfly({"api/me.py": """
+        import grp, os, pwd, subprocess, time
+        def handler(event, context):
+            time.sleep(0.3)  # several at once
+            user = pwd.getpwuid(os.getuid())
+            said = subprocess.run(["id", "-un"], capture_output=True, text=True)
+            return {"statusCode": 200, "body": " ".join([user.pw_name, user.pw_dir, grp.getgrgid(os.getgid()).gr_name,
+                                                         said.stdout.strip(), pwd.getpwnam("nobody").pw_name])}
+    """})
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = {answer.text for answer in pool.map(daemon.get, ["/api/me"] * 6)}
+    if "sandbox=degraded" in daemon.log:
+        return  # it is the daemon's user, by that one's name
+    assert answers == {"function /tmp function function nobody"}
