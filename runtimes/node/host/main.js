@@ -18,6 +18,7 @@ const end = require('./end');
 const errors = require('./errors');
 const identity = require('./identity');
 const load = require('./load');
+const machine = require('./machine');
 const Server = require('./server');
 
 const start = mode === 'single' ? JSON.parse(process.env.MAYFLY_START) : addon.open();
@@ -27,6 +28,7 @@ process.argv.splice(1, 2, start.handler);
 end.install(addon);
 errors.install(addon);
 identity.install(addon, mode);
+machine.install();
 
 let hasFailed = false;
 

@@ -293,6 +293,36 @@ def test_typescript_runs_or_names_the_node_that_runs_it(mayfly):
         assert response.status == 500 and "does not run TypeScript" in response.json()["errorMessage"]
 
 
+OF_THE_MACHINE = """
+    import os, { userInfo, networkInterfaces, cpus } from 'node:os';
+    const early = os.userInfo();
+    export const handler = async () => {
+      const bytes = os.userInfo({ encoding: 'buffer' });
+      return { statusCode: 200, body: JSON.stringify({ user: userInfo(), uid: process.getuid(), early: early.username,
+        bytes: [Buffer.isBuffer(bytes.username), bytes.homedir.toString()], nets: networkInterfaces(),
+        cpus: cpus(), n: os.availableParallelism?.() ?? 1, same: [os.userInfo === userInfo, os.cpus === cpus],
+        names: [userInfo.name, networkInterfaces.name, cpus.name], lengths: [userInfo.length, networkInterfaces.length],
+        wrong: (() => { try { return userInfo({ get encoding() { throw new Error('own'); } }); }
+          catch (error) { return error.message; } })() }) };
+    };
+"""
+
+
+def test_what_node_says_of_user_network_and_processors(mayfly, mode):
+    daemon = mayfly({"api/one.mjs": OF_THE_MACHINE}, env=mode)
+    for told in (daemon.get("/api/one").json() for _ in range(2)):
+        assert told["user"]["uid"] == told["uid"]
+        if "sandbox=degraded" not in daemon.log:
+            assert told["user"]["username"] == told["early"] == "function"
+            assert (told["user"]["homedir"], told["user"]["shell"]) == ("/tmp", "/bin/sh")
+            assert told["bytes"] == [True, "/tmp"]
+            assert [net["address"] for net in told["nets"]["lo"]] == ["127.0.0.1"] and list(told["nets"]) == ["lo"]
+            assert told["nets"]["lo"][0]["internal"] is True
+        assert len(told["cpus"]) >= 1 and set(told["cpus"][0]) == {"model", "speed", "times"}
+        assert told["same"] == [True, True] and told["names"] == ["userInfo", "networkInterfaces", "cpus"]
+        assert told["wrong"] == "own"
+
+
 # ---- errors and ends ----
 
 
