@@ -140,7 +140,11 @@ enum cli_exit api_refused(const struct cli *cli, unsigned status, struct slice b
     }
     (void)json_text_load(body, target, &error, NULL); /* else there is no error to tell of */
     message = api_string(error, "errorMessage");
-    if (*message)
+    if (status == 401) /* the daemon's words are for any client */
+        code = cli_fail(cli, code, hint, "%s",
+                        env("MAYFLY_TOKEN") ? "MAYFLY_TOKEN does not hold there, or not any more"
+                                            : "the admin listener asks for a token");
+    else if (*message)
         code = cli_fail(cli, code, hint, "%s", message);
     else
         code = cli_fail(cli, code, hint ? hint : "are tool and daemon of the same version?",

@@ -3,6 +3,7 @@
 
 #include "cli/api.h"
 #include "cli/event.h"
+#include "cli/lines.h"
 #include "cli/output.h"
 
 #include "base/parse.h"
@@ -128,8 +129,7 @@ static void print_record(const json_t *record)
     }
     if (*stack) {
         (void)fputs("stack\n", stderr);
-        text_quoted(stderr, slice_str(stack));
-        (void)fputc('\n', stderr);
+        lines_print_stack(stderr, stack);
     }
 }
 
@@ -171,21 +171,6 @@ static const char *outcome_hint(enum cli_exit code)
     }
 }
 
-static void print_stack(const json_t *stack)
-{
-    json_t *line;
-    size_t i;
-
-    json_array_foreach((json_t *)stack, i, line)
-    {
-        if (json_is_string(line)) {
-            (void)fputs("  ", stderr);
-            text_quoted(stderr, slice_str(json_string_value(line)));
-            (void)fputc('\n', stderr);
-        }
-    }
-}
-
 /* "f: error: ValueError: no such item" and its stack, by what the answer or the record tell. */
 static enum cli_exit tell_failure(const struct invoke *in, enum cli_exit code, const json_t *record)
 {
@@ -202,7 +187,7 @@ static enum cli_exit tell_failure(const struct invoke *in, enum cli_exit code, c
 
         (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s: %s%s%s", name, what,
                        said ? "" : type, said ? "" : ": ", message);
-        print_stack(json_object_get(error, "stackTrace"));
+        lines_print_trace(stderr, error);
     } else if (*why || in->outcome[0]) {
         (void)cli_fail(in->cli, code, outcome_hint(code), "%s: %s%s%s", name, what,
                        *why ? ": " : "", why);

@@ -53,3 +53,43 @@ void lines_print(const struct cli *cli, const json_t *line, uint64_t now_us)
     line_quoted(stdout, slice_str(api_string(line, "text")));
     (void)printf("%s\n", *paint ? COLOR_NONE : "");
 }
+
+static void print_indented(FILE *to, struct slice text)
+{
+    while (text.len > 0) {
+        struct slice line = slice_cut(&text, '\n');
+
+        (void)fputs("  ", to);
+        line_quoted(to, line);
+        (void)fputc('\n', to);
+    }
+}
+
+void lines_print_trace(FILE *to, const json_t *error)
+{
+    json_t *line;
+    size_t i;
+
+    json_array_foreach(json_object_get(error, "stackTrace"), i, line)
+    {
+        print_indented(to, slice_str(json_string_value(line)));
+    }
+}
+
+void lines_print_stack(FILE *to, const char *stack)
+{
+    json_t *error = NULL;
+
+    if (json_text_load(slice_str(stack), "stack", &error, NULL) == 0 &&
+        json_is_array(json_object_get(error, "stackTrace"))) {
+        char *text =
+            cli_printf("%s: %s", api_string(error, "errorType"), api_string(error, "errorMessage"));
+
+        print_indented(to, slice_str(text));
+        lines_print_trace(to, error);
+        free(text);
+    } else {
+        print_indented(to, slice_str(stack));
+    }
+    json_decref(error);
+}

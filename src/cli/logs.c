@@ -28,13 +28,16 @@ struct logs {
     uint64_t since_us, until_us;          /* 0: not given */
     uint64_t lines_max;
     uint64_t last_id; /* of the newest line shown */
+    uint64_t seen_us; /* and its time; before the first one, when it was begun to follow */
     uint64_t n;       /* lines shown */
-    bool is_live;     /* the stream has been connected once */
+    bool has_begun;   /* the stream has been connected once */
+    bool is_live;     /* and what was before it has been shown */
 };
 
 static void show(struct logs *l, const json_t *line)
 {
     l->last_id = MAX(l->last_id, api_number(line, "id"));
+    l->seen_us = MAX(l->seen_us, api_number(line, "time_us"));
     l->n++;
     if (l->cli->json)
         api_print(line);
@@ -74,7 +77,8 @@ static void show_all(struct logs *l, const json_t *lines)
 
     json_array_foreach((json_t *)lines, i, line)
     {
-        show(l, line);
+        if (api_number(line, "id") > l->last_id)
+            show(l, line);
     }
 }
 
@@ -162,7 +166,7 @@ static int on_event(void *ctx, const struct sse_event *event)
     json_t *body = NULL, *line;
     size_t i;
 
-    if (!l->is_live) /* it came together with the head: the first page has it */
+    if (!l->is_live) /* it came together with the head: the page that is asked for then has it */
         return 0;
     if (json_text_load(event->data, "event", &body, NULL) < 0)
         return 0; /* of a kind that does not concern us */
@@ -191,8 +195,29 @@ static void look_again(struct logs *l, struct stream *stream)
         strcmp(peer.state, l->peer.state) != 0) {
         l->peer = peer;
         l->last_id = 0;
+        l->is_live = false;
         stream_set_peer(stream, &peer);
     }
+}
+
+/* The stream is there, for the first time or again. Where it does not go on by itself, because it
+ * had brought nothing yet, what was meanwhile is asked for. */
+static enum cli_exit take_up(struct logs *l)
+{
+    enum cli_exit code = CLI_OK;
+
+    if (!l->has_begun) {
+        code = show_past(l);
+    } else {
+        cli_note(l->cli, "mayfly: logs: connected again");
+        if (!l->is_live) {
+            l->since_us = l->seen_us;
+            l->lines_max = UINT64_MAX;
+            code = show_since(l);
+        }
+    }
+    l->has_begun = l->is_live = true;
+    return code;
 }
 
 static enum cli_exit take_step(struct logs *l, struct stream *stream, int r,
@@ -202,15 +227,11 @@ static enum cli_exit take_step(struct logs *l, struct stream *stream, int r,
     case STREAM_E_OK:
         return CLI_OK;
     case STREAM_E_LIVE:
-        if (l->is_live) {
-            cli_note(l->cli, "mayfly: logs: connected again");
-            return CLI_OK;
-        }
-        l->is_live = true;
-        return show_past(l);
+        return take_up(l);
     case STREAM_E_LOST:
-        if (!l->is_live)
+        if (!l->has_begun)
             return api_fail(l->cli, CLIENT_E_UNREACHABLE, err);
+        l->is_live = stream_resumes(stream);
         cli_note(l->cli, "mayfly: logs: the connection is lost (%s); trying again", err->text);
         return CLI_OK;
     case STREAM_E_REFUSED:
@@ -231,6 +252,7 @@ static enum cli_exit follow(struct logs *l)
     api_target_add(&target, "events", "log");
     api_target_add(&target, "function", l->function);
     api_target_add(&target, "request", l->request[0] ? l->request : NULL);
+    l->seen_us = clock_wall_us();
     stream = stream_new(&l->peer, api_target_end(&target), on_event, l);
     while (code == CLI_OK) {
         struct pollfd fds[] = {{.fd = stream_fd(stream), .events = stream_events(stream)},

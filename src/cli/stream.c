@@ -101,6 +101,11 @@ void stream_set_peer(struct stream *s, const struct client_peer *peer)
     s->last_id[0] = '\0';
 }
 
+bool stream_resumes(const struct stream *s)
+{
+    return s->last_id[0] != '\0';
+}
+
 static int lose(struct stream *s)
 {
     bool first = !s->is_lost_told;

@@ -20,6 +20,9 @@ struct stream *stream_free(struct stream *s);
 /* Asks somebody else from the next connection on, from the beginning. */
 void stream_set_peer(struct stream *s, const struct client_peer *peer);
 
+/* Whether the next connection goes on where this one is: an event had an id. */
+bool stream_resumes(const struct stream *s);
+
 enum {
     STREAM_E_OK,
     STREAM_E_LIVE, /* connected, the first time or again */

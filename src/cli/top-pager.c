@@ -94,7 +94,7 @@ static int on_event(void *ctx, const struct sse_event *event)
     json_t *body = NULL;
 
     if (!p->is_live || json_text_load(event->data, "event", &body, NULL) < 0)
-        return 0; /* before the first page: it will have it */
+        return 0; /* the page that is asked for then has it */
     if (slice_eq(event->name, SLICE_LIT("log"))) {
         add_lines(p, json_object_get(body, "lines"));
         p->n_lost += api_number(body, "omitted");
@@ -184,10 +184,10 @@ void top_pager_step(struct top_ui *ui)
     r = stream_step(p->stream, &err);
     if (r == STREAM_E_LIVE) {
         p->problem[0] = '\0';
-        if (!p->is_live)
-            fetch_page(ui, p);
+        fetch_page(ui, p); /* after a loss, too: what is known already is left out */
         p->is_live = true;
     } else if (r == STREAM_E_LOST) {
+        p->is_live = false;
         (void)snprintf(p->problem, sizeof p->problem, "no connection: %.*s", TOP_MESSAGE_MAX - 20,
                        err.text);
     } else if (r == STREAM_E_REFUSED) {

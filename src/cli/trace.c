@@ -205,9 +205,7 @@ static void print_stack(const struct trace *t)
 
     if (*stack) {
         (void)fputs("\n  stack\n", stdout);
-        text_quoted(stdout, slice_str(stack));
-        if (stack[strlen(stack) - 1] != '\n')
-            (void)fputc('\n', stdout);
+        lines_print_stack(stdout, stack);
     }
 }
 

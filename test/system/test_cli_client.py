@@ -127,7 +127,7 @@ def test_verbose(played):
     assert lines["user"] == ["1.500", "ms"]
     assert lines["memory_peak"] == ["9.000", "MiB"]
     assert lines["request_id"] == ["0192"]
-    assert "\nstack\nat\nhome \\x1b[31m\n" in done.stderr
+    assert "\nstack\n  at\n  home \\x1b[31m\n" in done.stderr
     told = json.loads(daemon.cli("invoke", "f", "--json").stdout)
     assert (told["body"], told["record"]) == ("out", RECORD)
 
@@ -243,7 +243,7 @@ def test_the_local_socket_gets_no_token(played):
 
 @pytest.mark.parametrize("status, body, code, says", [
     ("401 Unauthorized", {"errorType": "Unauthorized", "errorMessage": "no such token"}, 4,
-     "mayfly: ps: no such token; set MAYFLY_TOKEN"),
+     "mayfly: ps: the admin listener asks for a token; set MAYFLY_TOKEN"),
     ("403 Forbidden", {"errorType": "Forbidden", "errorMessage": "wrong origin"}, 4, "mayfly: ps: wrong origin\n"),
     ("421 Misdirected", b"", 4, "mayfly: ps: the daemon answers 421 to /api/v1/ps; the daemon's --admin-host"),
     ("503 No", {"errorType": "X", "errorMessage": "not \x1b[31mready"}, 1, "mayfly: ps: not \\x1b[31mready\n"),

@@ -347,7 +347,7 @@ def test_it_waits_for_a_daemon_that_comes_back(live, terminal):  # noqa: F811
 
 
 @pytest.mark.parametrize("reply, code, says", [
-    (answer({"errorType": "Unauthorized", "errorMessage": "no such token"}, "401 Unauthorized"), 4, "no such token"),
+    (answer({"errorType": "Unauthorized", "errorMessage": "no such token"}, "401 Unauthorized"), 4, "asks for a token"),
     (answer(b"", "404 Not Found"), 3, "answers 404"),
     (answer(b"", "503 Service Unavailable"), 8, "answers 503"),
     (b"", 8, "broke off"),
