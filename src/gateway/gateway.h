@@ -71,9 +71,11 @@ struct journal {
     struct {
         struct buf open; /* the batch that is being made: encoded one behind the other */
         uint32_t n;
-        uint64_t lost;     /* since the last batch */
-        size_t kept_bytes; /* of its batches that control has not taken */
-        uint64_t unsure;   /* sent and not kept any more: lost, if this control never takes them */
+        uint64_t lost;      /* since the last batch */
+        size_t kept_bytes;  /* of its batches that control has not taken */
+        uint64_t unsure;    /* sent and not kept any more: lost, if this control never takes them */
+        uint64_t unsure_n;  /* the same without what they told as lost */
+        uint64_t lost_ever; /* for the metrics: never taken back */
     } kinds[_JOURNAL_KIND_MAX];
     struct list kept;      /* batches in their order, until control has taken them */
     uint64_t unsure_batch; /* the last of those that are not sure */

@@ -48,6 +48,12 @@ int journal_open(struct gateway *g)
 
 /* ---- batches ---- */
 
+static void lose(struct journal *j, enum journal_kind kind, uint64_t n)
+{
+    j->kinds[kind].lost += n;
+    j->kinds[kind].lost_ever += n;
+}
+
 static void batch_free(struct journal *j, struct batch *b)
 {
     j->kinds[b->kind].kept_bytes -= sizeof(*b) + b->len;
@@ -60,9 +66,11 @@ static void drop(struct journal *j, struct batch *b)
 {
     if (b->sent) {
         j->kinds[b->kind].unsure += b->n + b->lost;
+        j->kinds[b->kind].unsure_n += b->n;
         j->unsure_batch = b->number;
     } else {
         j->kinds[b->kind].lost += b->n + b->lost;
+        j->kinds[b->kind].lost_ever += b->n;
     }
     batch_free(j, b);
 }
@@ -100,7 +108,7 @@ static void seal(struct journal *j, enum journal_kind kind)
         list_add_last(&j->kept, &b->link);
         j->kinds[kind].kept_bytes += sizeof(*b) + len;
     } else {
-        j->kinds[kind].lost += j->kinds[kind].n;
+        lose(j, kind, j->kinds[kind].n);
     }
     j->kinds[kind].n = 0;
     buf_clear(open);
@@ -215,7 +223,7 @@ void journal_taken(struct gateway *g, uint64_t batch)
     if (batch < j->unsure_batch)
         return;
     for (int k = 0; k < _JOURNAL_KIND_MAX; k++)
-        j->kinds[k].unsure = 0;
+        j->kinds[k].unsure = j->kinds[k].unsure_n = 0;
 }
 
 void journal_link_up(struct gateway *g)
@@ -230,8 +238,10 @@ void journal_link_down(struct gateway *g)
 
     list_for_each (i, &j->kept)
         list_entry(i, struct batch, link)->sent = false;
-    for (int k = 0; k < _JOURNAL_KIND_MAX; k++)
+    for (int k = 0; k < _JOURNAL_KIND_MAX; k++) {
         j->kinds[k].lost += take_count(&j->kinds[k].unsure);
+        j->kinds[k].lost_ever += take_count(&j->kinds[k].unsure_n);
+    }
 }
 
 /* ---- what comes in ---- */
@@ -249,7 +259,7 @@ static void count(struct gateway *g, enum journal_kind kind, int r)
     if (r == 0)
         g->journal.kinds[kind].n++;
     else
-        g->journal.kinds[kind].lost++;
+        lose(&g->journal, kind, 1);
     flush_soon(g);
 }
 

@@ -59,8 +59,8 @@ static void look(struct gateway *g, struct metric_machine *m)
     m->workers_max = g->settings.workers_max;
     m->connections = g->n_clients;
     m->control_up = wire_is_open(&g->control);
-    m->records_lost = metrics->records_lost;
-    m->log_lines_lost = metrics->log_lines_lost;
+    m->records_lost = g->journal.kinds[JOURNAL_RECORDS].lost_ever;
+    m->log_lines_lost = g->journal.kinds[JOURNAL_LOGS].lost_ever;
     m->watchdog_kills = watchdog_n_kills(g->watchdog);
     m->cpu_us = self.cpu_us;
     m->resident_bytes = self.resident_bytes;

@@ -64,7 +64,6 @@ struct metrics {
     uint16_t *index; /* hash table: number of a function + 1, 0 for none */
     struct metric_function other;
     bool has_other;
-    uint64_t records_lost, log_lines_lost;
 };
 
 /* Returns NULL without memory. */

@@ -1,5 +1,6 @@
 """GET /metrics: the numbers are true, the names are those of docs/METRICS.md, the format holds."""
 import json
+import os
 import re
 import shutil
 import signal
@@ -243,6 +244,31 @@ def test_a_new_gateway_begins_at_nought_and_counts_no_load_that_was_not_its_own(
     page = when(daemon, lambda p: invocations(p, "work", "ok") >= 1)
     assert page.get("process_start_time_seconds") > started
     assert page.get("mayfly_init_duration_seconds_count", fn="work") == 0
+
+
+def test_lines_that_control_does_not_take_are_counted_and_control_hears_the_same_number(mayfly):
+    daemon = mayfly({"api/flood.py": """
+        def handler(event, context):
+            print(("x" * 900 + "\\n") * 1000)
+            return {"statusCode": 200, "body": "x"}
+    """})
+    daemon.get("/api/flood")
+    when(daemon, lambda p: p.get("mayfly_log_lines_total", fn="api/flood") >= 1000)
+    pid = programs(daemon)["control"]
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(8):
+        assert daemon.get("/api/flood").status == 200
+    page = when(daemon, lambda p: p.get("mayfly_log_lines_lost_total") > 0
+                and p.get("mayfly_log_lines_total", fn="api/flood") >= 9000)
+    os.kill(pid, signal.SIGCONT)
+
+    def told():
+        with Connection(str(daemon.state / "mayfly.sock")) as connection:
+            losses = connection.request("GET", "/api/v1/system").json()["losses"]
+        return sum(loss["n"] for loss in losses if loss["what"] == "log lines")
+
+    wait_until(lambda: told() == scrape(daemon).get("mayfly_log_lines_lost_total") >= page.get(
+        "mayfly_log_lines_lost_total"), "control has heard of as many")
 
 
 def test_scrapes_under_load_are_whole_and_never_go_down(mayfly):
