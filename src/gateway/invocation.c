@@ -59,6 +59,8 @@ static void tell_in_log(struct invocation *inv, const char *text)
     struct log_line line = {.time_us = clock_wall_us(),
                             .stream = LOG_SYSTEM,
                             .request_id = slice_str(inv->id),
+                            .trace_id = slice_str(inv->trace.trace_id),
+                            .span_id = slice_str(inv->trace.span_id),
                             .function = slice_str(f->name),
                             .version = slice_str(f->version),
                             .text = slice_str(text)};

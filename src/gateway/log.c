@@ -48,10 +48,13 @@ static bool count_line(struct worker *w, struct slice *text)
 static void tell_line(struct log_pipe *p, struct slice text, bool is_cut)
 {
     struct worker *w = p->worker;
+    const struct invocation *inv = w ? w->invocation : NULL;
     struct log_line line = {
         .time_us = clock_wall_us(),
         .stream = p->stream,
-        .request_id = w && w->invocation ? slice_str(w->invocation->id) : SLICE_NULL,
+        .request_id = inv ? slice_str(inv->id) : SLICE_NULL,
+        .trace_id = inv ? slice_str(inv->trace.trace_id) : SLICE_NULL,
+        .span_id = inv ? slice_str(inv->trace.span_id) : SLICE_NULL,
         .function = slice_str(p->pool->function->name),
         .version = slice_str(p->pool->function->version),
         .text = text,

@@ -104,6 +104,8 @@ int log_line_encode(const struct log_line *l, struct buf *b)
     assert((unsigned)l->stream < _LOG_STREAM_MAX);
     r = r < 0 ? r : pack_u8(b, (uint8_t)l->stream);
     r = r < 0 ? r : pack_str_cut(b, l->request_id, LOG_ID_MAX);
+    r = r < 0 ? r : pack_str_cut(b, l->trace_id, LOG_ID_MAX);
+    r = r < 0 ? r : pack_str_cut(b, l->span_id, LOG_ID_MAX);
     r = r < 0 ? r : pack_str_cut(b, l->function, LOG_ID_MAX);
     r = r < 0 ? r : pack_str_cut(b, l->version, LOG_ID_MAX);
     r = r < 0 ? r : pack_str_cut(b, l->text, LOG_LINE_BYTES_MAX);
@@ -123,6 +125,8 @@ void log_line_decode(struct unpack *u, struct log_line *ret)
     }
     ret->stream = (enum log_stream)stream;
     ret->request_id = unpack_str_max(u, LOG_ID_MAX);
+    ret->trace_id = unpack_str_max(u, LOG_ID_MAX);
+    ret->span_id = unpack_str_max(u, LOG_ID_MAX);
     ret->function = unpack_str_max(u, LOG_ID_MAX);
     ret->version = unpack_str_max(u, LOG_ID_MAX);
     ret->text = unpack_str_max(u, LOG_LINE_BYTES_MAX);

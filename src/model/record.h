@@ -120,6 +120,7 @@ struct log_line {
     struct slice text; /* without the line end; any bytes */
     bool goes_on;      /* the line has begun with the text before, of the same output */
     bool is_cut;       /* and does not end with this one, or nobody knows */
+    struct slice trace_id, span_id; /* of the request; empty without one */
 };
 
 #define LOG_LINE_BYTES_MAX 16384
