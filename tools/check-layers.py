@@ -26,6 +26,7 @@ MAY_USE = {
     # The programs: each as it needs, none includes another. The supervisor reads nothing foreign.
     "supervisor": CORE + ["os", "cgroup", "loop", "model", "wire", "sandbox"],
     "gateway": CORE + ["os", "http", "json", "loop", "model", "wire"],
+    "otlp": CORE + ["os", "json", "model", "wire", "sandbox"],
     "builder": CORE + ["os", "model", "sandbox"],
     "control": CORE + ["os", "http", "json", "loop", "model", "wire", "store", "secrets"],
     "cli": CORE + ["os", "cgroup", "http", "json", "model", "sandbox", "secrets"],

@@ -36,6 +36,7 @@ static const struct cli_option init_options[] = {
         {"admin-host", 0, "NAME", "a name that it answers to; may be repeated", NULL},             \
         {"env", 'e', "NAME[=VALUE]", "environment of all functions; may be repeated", NULL},       \
         {"workers-max", 0, "N", "most workers at once, of all functions", NULL},                   \
+        {"otlp", 0, "URL", "send traces and logs to this OpenTelemetry collector", NULL},          \
         {"drain-timeout", 0, "TIME", "how long requests may finish at the end", NULL},             \
         {"line-max", 0, "BYTES", "longest request line", NULL},                                    \
         {"head-max", 0, "BYTES", "largest head of a request", NULL},                               \

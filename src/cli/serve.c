@@ -286,6 +286,32 @@ static enum cli_exit become_supervisor(struct serve *s)
                     strerror(errno));
 }
 
+/* Where to, and whether this build can at all. */
+static enum cli_exit check_otlp(const struct serve *s)
+{
+    _cleanup_free_ char *program = NULL;
+    const char *url = cli_value(s->cli, "otlp");
+    size_t scheme = !url                               ? 0
+                    : strncmp(url, "http://", 7) == 0  ? 7
+                    : strncmp(url, "https://", 8) == 0 ? 8
+                                                       : 0;
+
+    if (url && (scheme == 0 || strcspn(url + scheme, "/ ") == 0 || strpbrk(url, " \t\r\n") ||
+                memchr(url + scheme, '@', strcspn(url + scheme, "/")))) {
+        return cli_fail(s->cli, CLI_USAGE,
+                        "write it like http://127.0.0.1:4318; tokens go into "
+                        "OTEL_EXPORTER_OTLP_HEADERS",
+                        "--otlp %s: not the address of a collector", url);
+    }
+    program = cli_printf("%s/mayfly-otlp", s->home.libexec);
+    if (url && access(program, X_OK) < 0) {
+        return cli_fail(s->cli, CLI_FAILURE,
+                        "build mayfly where libcurl is (Debian: libcurl4-openssl-dev)",
+                        "--otlp: this build has no %s", program);
+    }
+    return CLI_OK;
+}
+
 static enum cli_exit serve(struct cli *cli, bool dev)
 {
     struct serve s = {.cli = cli, .dev = dev};
@@ -316,7 +342,10 @@ static enum cli_exit serve(struct cli *cli, bool dev)
         return cli_fail(cli, CLI_FAILURE, "install mayfly completely, or set MAYFLY_HOME", "%s",
                         err.text);
     }
-    code = prepare_state(&s);
+    code = check_otlp(&s);
+    if (code == CLI_OK) {
+        code = prepare_state(&s);
+    }
     if (code != CLI_OK) {
         return code;
     }
@@ -334,6 +363,9 @@ static enum cli_exit serve(struct cli *cli, bool dev)
     }
     if (cli_flag(cli, "allow-degraded")) {
         add(&s, "--allow-degraded", NULL);
+    }
+    if (cli_value(cli, "otlp")) {
+        add(&s, "--otlp", cli_value(cli, "otlp"));
     }
     if (cli->color_out) {
         add(&s, "--color", NULL);

@@ -50,6 +50,7 @@ static void on_records(struct control *c, const struct wire_records *m)
         report(c, &record);
         keep_record(&c->keep, &record);
         streams_record(&c->streams, &record);
+        otlp_record(&c->otlp, &record);
     }
     if (is_new && unpack_end(&u) < 0)
         log_warning("records.bad", "n=%u", m->n);
@@ -73,6 +74,7 @@ static void on_logs(struct control *c, const struct wire_logs *m)
         redactor_line(&c->redactor, project_redact(c->project), &line);
         c->printer.kind->log_line(&c->printer, &line, now_ns);
         streams_line(&c->streams, keep_log(&c->keep, &line), &line);
+        otlp_line(&c->otlp, &line);
     }
     if (is_new && unpack_end(&u) < 0)
         log_warning("logs.bad", "n=%u", m->n);

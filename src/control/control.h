@@ -5,6 +5,7 @@
 #include "control/access.h"
 #include "control/api.h"
 #include "control/keep.h"
+#include "control/otlp.h"
 #include "control/printer.h"
 #include "control/project.h"
 #include "control/redactor.h"
@@ -31,6 +32,7 @@ struct control {
     struct streams streams;
     struct access access;
     uint64_t started_us;
+    struct otlp otlp;
     struct snapshot *last; /* the last that was published; NULL: none yet */
     uint64_t generation;
     char *warned;     /* the warnings that were printed last */

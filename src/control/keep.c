@@ -180,12 +180,18 @@ void keep_capture(struct keep *k, const struct store_capture *c)
         write_failed(k, r);
 }
 
-void keep_gateway_lost(struct keep *k, const char *what, uint64_t n)
+void keep_loss(struct keep *k, const char *what, uint64_t n, const char *why)
 {
-    int r = is_open(k) ? store_add_loss(k->store, what, n, "more than could be handed on") : 0;
+    int r = is_open(k) ? store_add_loss(k->store, what, n, why) : 0;
 
     if (r < 0)
         write_failed(k, r);
+    keep_batch_end(k);
+}
+
+void keep_gateway_lost(struct keep *k, const char *what, uint64_t n)
+{
+    keep_loss(k, what, n, "more than could be handed on");
 }
 
 void keep_batch_end(struct keep *k)

@@ -67,6 +67,8 @@ void keep_record(struct keep *k, const struct record *r);
 uint64_t keep_log(struct keep *k, const struct log_line *l);
 void keep_capture(struct keep *k, const struct store_capture *c);
 void keep_gateway_lost(struct keep *k, const char *what, uint64_t n);
+/* Known to be missing elsewhere: of what is exported, say. */
+void keep_loss(struct keep *k, const char *what, uint64_t n, const char *why);
 void keep_batch_end(struct keep *k);
 
 void keep_commit(struct keep *k);

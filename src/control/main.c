@@ -20,7 +20,7 @@
 
 static const char usage_text[] =
     "usage: mayfly-control --project DIR --state DIR --lib DIR --url URL [--admin-url URL]\n"
-    "                      [--secrets DIR] [--dev] [--color] [--own-users]\n"
+    "                      [--secrets DIR] [--otlp URL] [--dev] [--color] [--own-users]\n"
     "       mayfly-control --check --project DIR --lib DIR [--state DIR] [--json] [--names]\n"
     "                      [--function NAME]\n"
     "The first form is started by mayfly-supervisor.\n";
@@ -31,6 +31,7 @@ struct arguments {
     char secrets_hint[PATH_MAX + 16];
     const char *url;
     const char *admin_url; /* NULL: no admin listener */
+    const char *otlp;
     bool dev, color, check, own_users;
     struct check_options check_options;
 };
@@ -74,6 +75,7 @@ static int serve(const struct arguments *a)
         .admin_url = a->admin_url,
         .libexec = libexec_folder(),
         .deps = deps_folder(a->state, a->dev),
+        .otlp = a->otlp,
         .secrets = a->secrets ? a->secrets : a->state,
         .secrets_hint = a->secrets ? NULL : a->secrets_hint,
         .dev = a->dev,
@@ -146,6 +148,7 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
         {{"lib", required_argument, NULL, 0}, .path = &a->lib},
         {{"url", required_argument, NULL, 0}, .text = &a->url},
         {{"admin-url", required_argument, NULL, 0}, .text = &a->admin_url},
+        {{"otlp", required_argument, NULL, 0}, .text = &a->otlp},
         {{"secrets", required_argument, NULL, 0}, .text = &a->secrets},
         {{"function", required_argument, NULL, 0}, .text = &a->check_options.function},
         {{"dev", no_argument, NULL, 0}, .flag = &a->dev},

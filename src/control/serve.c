@@ -179,6 +179,13 @@ static int supervisor_open(struct control *c)
     return r;
 }
 
+static void on_otlp_lost(void *ctx, const char *what, uint64_t n, const char *why)
+{
+    struct control *c = ctx;
+
+    keep_loss(&c->keep, what, n, why);
+}
+
 static int control_init(struct control *c, const struct project_options *options, bool color)
 {
     struct error err = ERROR_NULL;
@@ -221,6 +228,10 @@ static int control_init(struct control *c, const struct project_options *options
     streams_init(&c->streams, c);
     keep_init(&c->keep, c->loop, options->state, channels_on_taken, channels_on_status);
     api_init(&c->api, c, c->loop);
+    c->otlp.on_lost = on_otlp_lost;
+    c->otlp.on_lost_ctx = c;
+    if (options->otlp && otlp_start(&c->otlp, c->loop, options->libexec, options->otlp, &err) < 0)
+        log_error("otlp.start", "%s", err.text); /* what is served goes on without */
     return 0;
 }
 
@@ -230,6 +241,7 @@ static void serve_end(struct control *c)
     uint64_t until_ns = clock_now_ns() + NS_PER_S;
 
     (void)channels_serve(c);
+    otlp_stop(&c->otlp); /* may know of losses */
     keep_commit(&c->keep);
     (void)printer_tick(&c->printer, UINT64_MAX);
     output_flush(&c->output);

@@ -221,6 +221,7 @@ enum option_id {
     OPTION_ALLOW_DEGRADED,
     OPTION_DEV,
     OPTION_COLOR,
+    OPTION_OTLP,
     OPTION_STATE_TEMPORARY,
     _OPTION_MAX,
 };
@@ -247,6 +248,7 @@ static const struct option long_options[] = {
     {"allow-degraded", no_argument, NULL, OPTION_ALLOW_DEGRADED},
     {"dev", no_argument, NULL, OPTION_DEV},
     {"color", no_argument, NULL, OPTION_COLOR},
+    {"otlp", required_argument, NULL, OPTION_OTLP},
     {"state-temporary", no_argument, NULL, OPTION_STATE_TEMPORARY},
     {NULL, 0, NULL, 0},
 };
@@ -277,14 +279,23 @@ static int add_env(struct options *o, size_t *n, const char *text)
 static int parse_options(int argc, char **argv, struct options *o)
 {
     const char **texts[_OPTION_MAX] = {
-        [OPTION_PROJECT] = &o->project,           [OPTION_STATE] = &o->state_dir,
-        [OPTION_SECRETS] = &o->secrets_dir,       [OPTION_LISTEN] = &o->listen,
-        [OPTION_ADMIN_LISTEN] = &o->admin_listen, [OPTION_ADMIN_HOSTS] = &o->admin_hosts,
-        [OPTION_LIBEXEC] = &o->libexec,           [OPTION_LIB] = &o->lib,
-        [OPTION_WORKERS_MAX] = &o->workers_max,   [OPTION_HEAD_MAX] = &o->head_max,
-        [OPTION_LINE_MAX] = &o->line_max,         [OPTION_BODY_MAX] = &o->body_max,
-        [OPTION_HEAD_TIMEOUT] = &o->head_timeout, [OPTION_IDLE_TIMEOUT] = &o->idle_timeout,
-        [OPTION_BODY_TIMEOUT] = &o->body_timeout, [OPTION_WRITE_TIMEOUT] = &o->write_timeout,
+        [OPTION_PROJECT] = &o->project,
+        [OPTION_STATE] = &o->state_dir,
+        [OPTION_SECRETS] = &o->secrets_dir,
+        [OPTION_LISTEN] = &o->listen,
+        [OPTION_ADMIN_LISTEN] = &o->admin_listen,
+        [OPTION_ADMIN_HOSTS] = &o->admin_hosts,
+        [OPTION_LIBEXEC] = &o->libexec,
+        [OPTION_LIB] = &o->lib,
+        [OPTION_WORKERS_MAX] = &o->workers_max,
+        [OPTION_HEAD_MAX] = &o->head_max,
+        [OPTION_LINE_MAX] = &o->line_max,
+        [OPTION_BODY_MAX] = &o->body_max,
+        [OPTION_HEAD_TIMEOUT] = &o->head_timeout,
+        [OPTION_IDLE_TIMEOUT] = &o->idle_timeout,
+        [OPTION_BODY_TIMEOUT] = &o->body_timeout,
+        [OPTION_WRITE_TIMEOUT] = &o->write_timeout,
+        [OPTION_OTLP] = &o->otlp,
     };
     bool *flags[_OPTION_MAX] = {[OPTION_ALLOW_DEGRADED] = &o->allow_degraded,
                                 [OPTION_DEV] = &o->dev,

@@ -319,6 +319,10 @@ static unsigned control_args(struct supervisor *s, const char **argv)
         argv[n++] = "--admin-url";
         argv[n++] = s->admin_url;
     }
+    if (s->options.otlp) {
+        argv[n++] = "--otlp";
+        argv[n++] = s->options.otlp;
+    }
     if (s->options.dev)
         argv[n++] = "--dev";
     if (s->profile == SANDBOX_ROOT)

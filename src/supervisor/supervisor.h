@@ -28,6 +28,7 @@ enum supervisor_state {
 struct options {
     const char *project;
     const char *state_dir;
+    const char *otlp;        /* control exports to this collector; or NULL */
     const char *secrets_dir; /* state folder with the secrets, if it is another one; or NULL */
     const char *listen;
     const char *admin_listen; /* NULL: none */

@@ -58,6 +58,11 @@ MSG(RECORDING, recording, GATEWAY, CONTROL, 0, /* before the record; cut: enum r
 MSG(REPLAY, replay, CONTROL, GATEWAY, 1, /* fd: a connection with one request for the function */
     F(u32, trigger) F(str, function))
 
+/* ---- control and the helper that exports to a collector ---- */
+MSG(EXPORT_RECORDS, export_records, CONTROL, OTLP, 0, F(u32, n) F(str, bytes)) /* as RECORDS */
+MSG(EXPORT_LOGS, export_logs, CONTROL, OTLP, 0, F(u32, n) F(str, bytes))       /* as LOGS */
+MSG(EXPORT_LOST, export_lost, OTLP, CONTROL, 0, F(str, what) F(u64, n) F(str, why))
+
 /* ---- supervisor and zygote ---- */
 MSG(SECRETS, secrets, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: sealed memfd, model/secret.h */
     F(u32, at_load) F(str, names)) /* of the variables, each ended by a NUL */

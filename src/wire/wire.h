@@ -19,6 +19,7 @@ enum wire_role {
     WIRE_GATEWAY,
     WIRE_CONTROL,
     WIRE_ZYGOTE,
+    WIRE_OTLP, /* the helper that exports records and lines */
     _WIRE_ROLE_MAX,
 };
 
