@@ -1,7 +1,7 @@
 /* How long the store takes: fills a file with records, says what each cost, and times the queries
  * of the dashboard and the command line, those included that look at everything and find nothing.
  *
- *     ninja -C build bench-store && build/bench/bench-store FOLDER [RECORDS [BATCH]]
+ *     ninja -C build bench-store && build/bench/bench-store FOLDER [RECORDS [BATCH [FORGET]]]
  */
 
 #include "store/store.h"
@@ -51,7 +51,7 @@ static void print_cost(const char *what, uint64_t n, const struct rusage *from, 
     user = us_of(to.ru_utime) - us_of(from->ru_utime);
     system = us_of(to.ru_stime) - us_of(from->ru_stime);
     (void)printf("%s: %llu, each %.2f us of CPU (%.2f user, %.2f system), %.2f us of time; "
-                 "the slowest commit took %.1f ms\n",
+                 "the longest call took %.1f ms\n",
                  what, (unsigned long long)n, (user + system) / (double)n, user / (double)n,
                  system / (double)n, (double)ns / 1e3 / (double)n, (double)slowest_ns / 1e6);
 }
@@ -206,6 +206,44 @@ static void time_query(const char *what, struct store_query q,
                  rows, *cursor ? ", more" : "");
 }
 
+/* ---- sums ---- */
+
+static uint64_t span_us;
+
+static int count_point(void *ctx, const struct rollup *r)
+{
+    rows++;
+    return 0;
+}
+
+static int count_usage(void *ctx, const struct store_usage *u)
+{
+    rows++;
+    return 0;
+}
+
+/* Of a query only function, span and limit count here: the limit is the step. */
+static int ask_series(const struct store_query *q, char *cursor)
+{
+    return store_series(store, q->function, q->since_us, q->until_us, q->limit, count_point, NULL);
+}
+
+static int ask_usage(const struct store_query *q, char *cursor)
+{
+    uint64_t since_us, until_us;
+
+    return store_usage(store, (enum store_usage_by)q->limit, q->function, q->since_us, q->until_us,
+                       count_usage, NULL, &since_us, &until_us);
+}
+
+static int ask_info(const struct store_query *q, char *cursor)
+{
+    struct store_info info;
+
+    rows = 1;
+    return store_info(store, &info);
+}
+
 static void time_queries(uint64_t n)
 {
     const struct store_query any = STORE_QUERY_ANY;
@@ -252,21 +290,54 @@ static void time_queries(uint64_t n)
     ASK("lines of one function", ask_lines, q.function = SLICE_LIT("function-07"));
     ASK("lines with a text: none", ask_lines, q.text = SLICE_LIT("no such text"));
     ASK("lines of stderr: none", ask_lines, q.stream = LOG_STDERR);
+    span_us = n * APART_US;
+    ASK("series of a function, by minute", ask_series, q.function = SLICE_LIT("function-07"),
+        q.since_us = T0, q.until_us = T0 + span_us, q.limit = 60);
+    ASK("series of all, by minute", ask_series, q.since_us = T0, q.until_us = T0 + span_us,
+        q.limit = 60);
+    ASK("series of all, by hour", ask_series, q.since_us = T0, q.until_us = T0 + span_us,
+        q.limit = 3600);
+    ASK("usage by function", ask_usage, q.since_us = T0 + 1, q.until_us = T0 + span_us - 1,
+        q.limit = STORE_USAGE_FUNCTION);
+    ASK("usage by day", ask_usage, q.since_us = T0 + 1, q.until_us = T0 + span_us - 1,
+        q.limit = STORE_USAGE_DAY);
+    ASK("info", ask_info, q.limit = 1);
 #undef ASK
+}
+
+/* Deletes the oldest `rows_n` with their lines, in pieces of 20 ms. */
+static void time_retention(uint64_t n, uint64_t rows_n)
+{
+    struct retention keep = {.all = {.records = n - MIN(n, rows_n)}};
+    struct store_retained gone = {0};
+    uint64_t began_ns = clock_now_ns(), longest_ns = 0;
+    struct rusage from;
+    int r;
+
+    (void)getrusage(RUSAGE_SELF, &from);
+    do {
+        uint64_t t = clock_now_ns();
+
+        r = store_retain(store, &keep, T0, 20, &gone);
+        check(r, "forgetting");
+        longest_ns = MAX(longest_ns, clock_now_ns() - t);
+    } while (r == 1);
+    if (gone.records > 0)
+        print_cost("forgotten", gone.records + gone.log_lines, &from, clock_now_ns() - began_ns,
+                   longest_ns);
 }
 
 int main(int argc, char **argv)
 {
     uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     struct error err = ERROR_NULL;
-    struct store_info info;
     char path[4096];
     uint64_t t;
 
     if (argc > 3)
         batch = strtoull(argv[3], NULL, 10);
     if (argc < 2)
-        die("usage", "bench-store FOLDER [RECORDS [BATCH]]");
+        die("usage", "bench-store FOLDER [RECORDS [BATCH [FORGET]]]");
     (void)snprintf(path, sizeof(path), "%s/%s", argv[1], STORE_NAME);
     if (store_open(path, 0, &store, &err) < 0)
         die("opening", err.text);
@@ -280,8 +351,9 @@ int main(int argc, char **argv)
     if (store_open(path, 0, &store, &err) < 0)
         die("opening", err.text);
     (void)printf("opened in %.1f ms\n", (double)(clock_now_ns() - t) / 1e6);
-    (void)info;
     time_queries(n);
+    if (argc > 4)
+        time_retention(n, strtoull(argv[4], NULL, 10));
     store = store_free(store);
     return 0;
 }

@@ -159,7 +159,7 @@ static int read_row(struct store *s, uint64_t number, sqlite3_stmt **q, struct r
 
 /* ---- searching ---- */
 
-#define CANDIDATES_MAX 10000 /* rows that one answer reads whole, in search of a text */
+#define CANDIDATES_MAX 40000 /* rows that one answer reads whole, in search of a text */
 
 /* What a query comes down to: ids from low to high (both with), and a place to go on. */
 struct search {

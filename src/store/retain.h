@@ -36,12 +36,12 @@ struct retention {
 
 #define RETENTION_DAY_US 86400000000ull
 
-/* 30 days, a million records, 2 million log lines, 2 GiB; minutes for 7 days, hours for 90, days
+/* 30 days, a million records, 2 million log lines, 1 GiB; minutes for 7 days, hours for 90, days
  * for ever; captures 7 days and 256 MiB. */
 #define RETENTION_DEFAULT                                                                          \
     ((struct retention){                                                                           \
         .all = {30 * RETENTION_DAY_US, 1000000, 0, 2000000},                                       \
-        .bytes = 2048 * MIB,                                                                       \
+        .bytes = 1024 * MIB,                                                                       \
         .minutes_us = 7 * RETENTION_DAY_US,                                                        \
         .hours_us = 90 * RETENTION_DAY_US,                                                         \
         .capture_age_us = 7 * RETENTION_DAY_US,                                                    \
