@@ -83,6 +83,7 @@ class Daemon:
         if SANITIZED:
             for name, value in sanitizer_environment().items():
                 arguments += ["--env", f"{name}={value}"]
+        self.stale = self._said()  # by a daemon before it that was killed
         self.started = time.monotonic()
         self.out = open(self.folder / "stdout", "w+b")
         self.err = open(self.folder / "stderr", "w+b")
@@ -96,6 +97,13 @@ class Daemon:
 
     # ---- its life ----
 
+    def _said(self):
+        try:
+            said = (self.state / "listen").stat()
+        except OSError:
+            return None
+        return said.st_ino, said.st_mtime_ns
+
     def _bound(self):
         assert self.process.poll() is None, f"the daemon ended:\n{self.log}"
         if not self.state.is_dir():  # `mayfly dev` makes a folder of its own, and a note of it
@@ -103,6 +111,8 @@ class Daemon:
             if note.exists() and note.read_text():
                 self.state = pathlib.Path(note.read_text())
         try:
+            if self._said() == self.stale:
+                return None
             text = (self.state / "listen").read_text()
         except OSError:
             return None
