@@ -73,9 +73,11 @@ static void write_hex(char *dst, const uint8_t *bytes, size_t n)
 /* An id of zeros means none. */
 static void write_id(char *dst, const uint8_t *bytes, size_t n)
 {
+    static const uint8_t zeros[TRACE_ID_LEN / 2];
+
     write_hex(dst, bytes, n);
     dst[2 * n] = '\0';
-    if (!is_id(dst, 2 * n))
+    if (memcmp(bytes, zeros, n) == 0)
         dst[0] = '1';
 }
 
