@@ -1,4 +1,5 @@
 """The admin listener: where it is, who may use it, and that it cannot be kept from those who may."""
+import json
 import os
 import signal
 import socket
@@ -73,6 +74,50 @@ def test_without_a_token_there_is_nothing_to_be_had(mayfly):
         assert answer.json()["errorType"] == "Unauthorized"
     assert ask(daemon, "GET", "/api/v1/ps?token=mf_x").json()["errorMessage"].startswith("a token belongs into")
     assert daemon.records == []  # the function was not called
+
+
+def token_of(daemon, name="test"):
+    with Connection(str(daemon.state / "mayfly.sock")) as connection:
+        answer = connection.request("POST", "/api/v1/tokens", json.dumps({"name": name}))
+    assert answer.status == 201, answer
+    return answer.json()["token"]
+
+
+ECHO = {"api/echo.py": """
+    import json
+    def handler(event, context):
+        return {"statusCode": 200, "body": json.dumps(event, default=str)}
+"""}
+
+
+@pytest.mark.core
+def test_a_token_holds_from_when_it_is_told_until_it_is_taken_back(mayfly):
+    daemon = mayfly(ECHO, *ANY)
+    token = token_of(daemon)
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert ask(daemon, "GET", "/api/v1/ps", **bearer).status == 200  # by the gateway
+    assert ask(daemon, "GET", "/api/v1/functions", **bearer).status == 200  # by control
+    assert ask(daemon, "GET", "/metrics", **bearer).status == 200
+    for wrong in (f"Bearer {token}x", f"Bearer {token[:-1]}", f"Basic {token}", token, "Bearer mf_", "Bearer "):
+        assert ask(daemon, "GET", "/api/v1/ps", Authorization=wrong).status == 401, wrong
+    assert ask(daemon, "GET", f"/api/v1/ps?token={token}").status == 401
+    assert ask(daemon, "GET", f"/api/v1/ps?access_token={token}", **bearer).status == 401
+    assert ask(daemon, "POST", "/api/v1/logins", **bearer).status in (403, 404)  # by the unix socket only
+    os.kill(programs(daemon)["gateway"], signal.SIGKILL)  # a new one is told
+    wait_until(lambda: ask(daemon, "GET", "/api/v1/ps", **bearer).status == 200, "it still holds")
+    with Connection(str(daemon.state / "mayfly.sock")) as connection:
+        assert connection.request("DELETE", "/api/v1/tokens/test").status == 204
+    assert ask(daemon, "GET", "/api/v1/ps", **bearer).status == 401
+    assert token not in daemon.log + daemon.stdout
+
+
+@pytest.mark.core
+def test_a_function_does_not_see_the_token_of_who_calls_it(mayfly):
+    daemon = mayfly(ECHO, *ANY)
+    token = token_of(daemon)
+    answer = ask(daemon, "POST", "/api/v1/functions/api%2Fecho/invoke", Authorization=f"Bearer {token}")
+    assert answer.status == 200 and token not in answer.text
+    assert "mine" in daemon.get("/api/echo", {"Authorization": "Bearer mine"}).text  # a client's own is its own affair
 
 
 def session_of(daemon):
