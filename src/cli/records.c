@@ -105,7 +105,8 @@ static void print_table(const struct cli *cli, const json_t *records)
         table_cell(table, "%s", api_string(r, "outcome"));
         table_cell(table, "%s", show_us(api_number(r, "total_ns") / 1000, text));
         table_cell(table, "%s", show_us(api_number(r, "wait_ns") / 1000, text));
-        table_cell(table, "%s", show_us(api_number(r, "init_ns") / 1000, text));
+        table_cell(table, "%s",
+                   api_number(r, "init_ns") ? show_us(api_number(r, "init_ns") / 1000, text) : "-");
         table_cell(table, "%s", show_us(api_number(r, "run_ns") / 1000, text));
         table_cell(table, "%s",
                    show_us(api_number(r, "user_us") + api_number(r, "system_us"), text));
