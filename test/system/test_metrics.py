@@ -344,6 +344,23 @@ def test_clients_scraping_at_once_get_whole_pages(mayfly):
     assert bad == []
 
 
+def test_prometheus_comes_by_the_admin_listener_with_a_token(mayfly):
+    daemon = mayfly(work_project(work={}), "--admin-listen", "127.0.0.1:0")
+    with Connection(str(daemon.state / "mayfly.sock")) as connection:
+        token = connection.request("POST", "/api/v1/tokens", json.dumps({"name": "prometheus"}),
+                                   {"Content-Type": "application/json"}).json()["token"]
+    host = "127.0.0.1:%d" % daemon.admin[1]
+
+    def ask(**headers):
+        with Connection(daemon.admin) as connection:
+            return connection.request("GET", "/metrics", headers={"Host": host, **headers})
+
+    refused = ask()
+    assert refused.status == 401 and b"mayfly_" not in refused.body
+    answer = wait_until(lambda: (lambda a: a if a.status == 200 else None)(ask(Authorization=f"Bearer {token}")))
+    assert Page(answer.body.decode()).get("mayfly_functions") == 1
+
+
 def test_promtool_finds_nothing_to_complain_of(mayfly):
     promtool = shutil.which("promtool")
     if not promtool:
