@@ -179,6 +179,9 @@ const struct cli_command cli_commands[] = {
      "ADDR:PORT may be a port alone (on 127.0.0.1), or :PORT (on all addresses).\n"
      "--env NAME hands on a variable that mayfly itself has. What a function says\n"
      "in mayfly.json goes before.\n"
+     "The admin interface (dashboard, API, /healthz, /metrics) is at 127.0.0.1:8081\n"
+     "for who has a token; --admin-host names the hosts that it answers to beside\n"
+     "its address, as behind a proxy.\n"
      "Where a layer of the sandbox is missing it does not start, unless\n"
      "--allow-degraded is given; `mayfly doctor` tells what is missing and why.\n"
      "TIME is seconds, or 250ms, 30s, 5m, 1h. BYTES may end in K, M or G.\n",

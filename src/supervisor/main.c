@@ -377,6 +377,11 @@ static int make_admin_url(struct supervisor *s)
     return n < 0 ? -ENOMEM : 0;
 }
 
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
 static int open_admin(struct supervisor *s, struct error *err)
 {
     int r;
@@ -388,6 +393,11 @@ static int open_admin(struct supervisor *s, struct error *err)
         r = open_admin_elsewhere(s, err);
     if (r < 0)
         return r;
+    if (!is_loopback(s->admin_address))
+        log_warning("admin.exposed",
+                    "the admin interface at %s can be reached from other machines and speaks plain "
+                    "HTTP: put a proxy with TLS in front",
+                    s->admin_address);
     return make_admin_url(s);
 }
 

@@ -36,6 +36,15 @@ def test_it_says_where_it_is_and_whether_we_live(mayfly):
     assert not (daemon.state / "admin").exists()
 
 
+def test_who_puts_it_where_others_reach_it_is_warned(mayfly):
+    daemon = mayfly(work_project(work={}), "--admin-listen", "0.0.0.0:0")
+    assert "admin.exposed" in daemon.log
+    daemon.admin = ("127.0.0.1", daemon.admin[1])
+    assert ask(daemon, "GET", "/healthz", Host="127.0.0.1").status == 200
+    assert ask(daemon, "GET", "/healthz", Host="evil.example").status == 421
+    assert "admin.exposed" not in mayfly(work_project(work={}), *ANY).log
+
+
 def test_off_means_none(mayfly):
     daemon = mayfly(work_project(work={}), "--admin-listen", "off")
     assert daemon.admin is None and "admin=off" in daemon.log
