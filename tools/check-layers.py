@@ -29,7 +29,7 @@ MAY_USE = {
     "otlp": CORE + ["os", "json", "model", "wire", "sandbox"],
     "builder": CORE + ["os", "model", "sandbox"],
     "control": CORE + ["os", "http", "json", "loop", "model", "wire", "store", "secrets"],
-    "cli": CORE + ["os", "cgroup", "http", "json", "model", "sandbox", "secrets"],
+    "cli": CORE + ["os", "cgroup", "http", "json", "model", "sandbox", "secrets", "wire"],
 }
 # Single files that stand apart, in a library of their own, and may use more.
 APART = {

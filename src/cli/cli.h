@@ -135,6 +135,7 @@ enum cli_exit command_invoke(struct cli *cli);
 enum cli_exit command_logs(struct cli *cli);
 enum cli_exit command_ps(struct cli *cli);
 enum cli_exit command_records(struct cli *cli);
+enum cli_exit command_replay(struct cli *cli);
 enum cli_exit command_secret(struct cli *cli);
 enum cli_exit command_serve(struct cli *cli);
 enum cli_exit command_token(struct cli *cli);

@@ -114,6 +114,13 @@ static const struct cli_option trace_options[] = {
     OPTION_END,
 };
 
+static const struct cli_option replay_options[] = {
+    {"version", 0, "VERSION", "only by this version", NULL},
+    {"debug", 0, NULL, "in a debugger, here and outside of the sandbox", NULL},
+    OPTIONS_DAEMON,
+    OPTION_END,
+};
+
 static const struct cli_option records_options[] = {
     {"failed", 'f', NULL, "that failed, in whatever way", NULL},
     {"outcome", 'o', "NAME", "with this outcome: ok, error, timeout, ...", OUTCOMES},
@@ -219,6 +226,13 @@ const struct cli_command cli_commands[] = {
      "it printed and when, and the stack if it died. ID may be the first 8 digits\n"
      "of an id, or more where those fit many, or \"last\" for the newest request.\n",
      trace_options, command_trace},
+    {"replay", "ID", 1, 1, "carry out a recorded request again, and compare",
+     "Sends the request ID again to its function, in a new process, and shows where\n"
+     "the answer differs from the one that was recorded; exits with 1 if it does.\n"
+     "Functions with \"recording\": BYTES in mayfly.json are recorded.\n"
+     "--debug runs it in this terminal under pdb (Python), node inspect (Node.js)\n"
+     "or gdb (native); it is not confined then, and has no time limit.\n",
+     replay_options, command_replay},
     {"records", "[NAME]", 0, 1, "search the requests that were",
      "Lists requests, of the function NAME or of all, the newest first.\n"
      "Durations are written like 250us, 10ms, 1.5s or 2m; for times see\n"

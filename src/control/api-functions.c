@@ -151,6 +151,44 @@ void api_function(struct api_call *call)
         api_json_end(call, 200);
 }
 
+/* ---- what starts it ---- */
+
+static void put_words(struct jsonw *w, const char *key, char *const *words)
+{
+    jsonw_key(w, key);
+    jsonw_array_begin(w);
+    for (; words && *words; words++)
+        jsonw_str(w, slice_str(*words));
+    jsonw_array_end(w);
+}
+
+/* For a debugger, which starts it outside of the sandbox. Values of secrets are not in it. */
+void api_function_launch(struct api_call *call)
+{
+    const struct snapshot *s = call->control->last;
+    const struct function *f = s ? snapshot_find(s, call->args[0]) : NULL;
+    struct jsonw *w;
+
+    if (!f || f->broken) {
+        api_fail(call, f ? 409 : 404, "%s",
+                 f ? f->broken : "there is no function of this name any more");
+        return;
+    }
+    w = api_json(call);
+    jsonw_object_begin(w);
+    api_put_str(w, "name", slice_str(f->name));
+    api_put_str(w, "version", slice_str(f->version));
+    api_put_str(w, "runtime", slice_str(runtime_name(f->runtime)));
+    api_put_str(w, "handler", slice_str(f->handler));
+    api_put_str(w, "directory", slice_str(f->code_dir));
+    api_put_u64(w, "memory_bytes", f->limits.memory_bytes);
+    put_words(w, "argv", f->argv);
+    put_words(w, "env", f->env);
+    put_words(w, "secrets", f->secrets);
+    jsonw_object_end(w);
+    api_json_end(call, 200);
+}
+
 /* ---- system ---- */
 
 static void put_rule(struct jsonw *w, const struct retention_rule *rule)

@@ -6,6 +6,7 @@
 
 void api_functions(struct api_call *call);
 void api_function(struct api_call *call);
+void api_function_launch(struct api_call *call);
 void api_records(struct api_call *call);
 void api_record(struct api_call *call);
 void api_recording(struct api_call *call);

@@ -132,7 +132,7 @@ static void put_headers(struct jsonw *w, struct slice head)
     jsonw_key(w, "headers");
     jsonw_array_begin(w);
     while (head.len > 0) {
-        struct slice value = slice_cut(&head, '\n'), name = slice_cut(&value, ':');
+        struct slice value = scrub_line(&head), name = slice_cut(&value, ':');
 
         jsonw_array_begin(w);
         jsonw_str(w, name);
@@ -151,7 +151,7 @@ static void put_flag(struct jsonw *w, const char *key, bool v)
 /* "POST /orders?a=1 HTTP/1.1", and the headers. */
 static void put_request(struct jsonw *w, const struct recorded *r)
 {
-    struct slice head = buf_slice(&r->request_head), line = slice_cut(&head, '\n');
+    struct slice head = buf_slice(&r->request_head), line = scrub_line(&head);
 
     jsonw_key(w, "request");
     jsonw_object_begin(w);

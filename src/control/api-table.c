@@ -11,6 +11,7 @@
 const struct endpoint endpoints[] = {
     {"GET", V1 "/functions", NULL, api_functions, 0},
     {"GET", V1 "/functions/{name}", NULL, api_function, 0},
+    {"GET", V1 "/functions/{name}/launch", NULL, api_function_launch, ENDPOINT_LOCAL},
     {"GET", V1 "/records",
      "function version request outcome failed trigger grep min_us max_us order" SPAN PAGE,
      api_records, 0},

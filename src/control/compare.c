@@ -53,7 +53,7 @@ static bool differs_always(struct slice name)
 static bool find_nth(struct slice head, struct slice name, unsigned n, struct slice *ret)
 {
     while (head.len > 0) {
-        struct slice value = slice_cut(&head, '\n'), key = slice_cut(&value, ':');
+        struct slice value = scrub_line(&head), key = slice_cut(&value, ':');
 
         if (slice_eq_nocase(key, name) && n-- == 0) {
             *ret = slice_trim(value);
@@ -63,14 +63,15 @@ static bool find_nth(struct slice head, struct slice name, unsigned n, struct sl
     return false;
 }
 
-/* Tells of headers in `a` that `b` does not have, or not so. With `both` also of other values. */
+/* Tells of headers in `a` that `b` does not have; if `a` is what was before, also of those with
+ * another value. */
 static void compare_heads(struct comparison *c, struct slice a, struct slice b, bool is_before)
 {
     struct slice rest = a;
 
     while (rest.len > 0) {
         size_t at = (size_t)(rest.base - a.base);
-        struct slice value = slice_cut(&rest, '\n'), name = slice_cut(&value, ':');
+        struct slice value = scrub_line(&rest), name = slice_cut(&value, ':');
         struct slice other = SLICE_NULL, earlier, before = slice(a.base, at);
         char where[PLACE_MAX];
         unsigned nth = 0;

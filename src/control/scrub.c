@@ -67,7 +67,7 @@ static bool mentions_any(char *const *names, struct slice text)
 
 /* ---- heads ---- */
 
-static struct slice line_take(struct slice *rest)
+struct slice scrub_line(struct slice *rest)
 {
     struct slice line = slice_cut(rest, '\n');
 
@@ -131,12 +131,12 @@ int scrub_head(char *const *names, struct slice head, bool has_request_line, str
     int r = 0;
 
     if (has_request_line && head.len > 0) {
-        r = scrub_request_line(names, line_take(&head), b);
+        r = scrub_request_line(names, scrub_line(&head), b);
         changed = r > 0;
         r = r < 0 ? r : buf_append_str(b, "\r\n");
     }
     while (head.len > 0 && r == 0) {
-        struct slice value = line_take(&head), name = slice_cut(&value, ':');
+        struct slice value = scrub_line(&head), name = slice_cut(&value, ':');
         bool take_out = is_named(names, name);
 
         changed = changed || take_out;
@@ -149,7 +149,7 @@ int scrub_head(char *const *names, struct slice head, bool has_request_line, str
 bool scrub_find(struct slice head, const char *name, struct slice *ret_value)
 {
     while (head.len > 0) {
-        struct slice value = line_take(&head), key = slice_cut(&value, ':');
+        struct slice value = scrub_line(&head), key = slice_cut(&value, ':');
 
         if (slice_eq_nocase(key, slice_str(name))) {
             *ret_value = slice_trim(value);

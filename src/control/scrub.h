@@ -22,5 +22,8 @@ int scrub_head(char *const *names, struct slice head, bool has_request_line, str
 /* head: its header lines, which say what it is. */
 int scrub_body(char *const *names, struct slice head, struct slice body, struct buf *b);
 
+/* Takes the first line off, without its end. */
+struct slice scrub_line(struct slice *rest);
+
 /* The value of a header among the lines; false if there is none. */
 bool scrub_find(struct slice head, const char *name, struct slice *ret_value);

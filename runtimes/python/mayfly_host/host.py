@@ -84,8 +84,15 @@ class Host:
             kind = detect.kind_of(handler, name)
         else:
             handler, kind, name = detect.choose(module, file)
+        debugged = None
+        if os.environ.get("MAYFLY_DEBUG"):
+            from .debug import debugged
+        if debugged and not isinstance(handler, type):
+            handler = debugged(handler)
         adapter = _adapter(kind)(mayfly, handler, start)
         self.answer = adapter.answer_request
+        if debugged and isinstance(handler, type):
+            self.answer = debugged(self.answer)
         self.answer_null = adapter.answer_null
         self.warmup = getattr(module, "mayfly_warmup", None)
         self.adapter_on_touch = adapter.on_touch

@@ -230,6 +230,11 @@ class Daemon:
         return wait_until(lambda: next((r for r in self.records if r["request_id"] == wanted), None),
                           f"a record of {wanted}")
 
+    def api(self, method, target, body=None, headers=None):
+        """A request to the admin API, by the unix socket."""
+        with Connection(str(self.state / "mayfly.sock")) as connection:
+            return connection.request(method, target, body, headers)
+
     def ps(self):
         with Connection(str(self.state / "mayfly.sock")) as connection:
             return connection.request("GET", "/api/v1/ps").json()
