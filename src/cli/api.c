@@ -165,21 +165,19 @@ static int ask(const struct client_request *request, struct answer *answer, stru
     return r;
 }
 
-enum cli_exit api_send(const struct cli *cli, const struct client_peer *peer, const char *method,
-                       const char *target, const json_t *body, json_t **ret)
+static enum cli_exit send_json(const struct cli *cli, struct client_request *request,
+                               const json_t *body, json_t **ret)
 {
     _cleanup_free_ char *text = body ? cli_check(json_dumps(body, JSON_COMPACT)) : NULL;
-    struct client_request request = {.peer = peer,
-                                     .method = method,
-                                     .target = target,
-                                     .body = slice_str(text),
-                                     .timeout_ms = API_TIMEOUT_MS};
+    const char *target = request->target;
     struct answer answer = {0};
     struct error err = ERROR_NULL;
     enum cli_exit code = CLI_OK;
-    int r = ask(&request, &answer, &err);
+    int r;
 
     *ret = NULL;
+    request->body = slice_str(text);
+    r = ask(request, &answer, &err);
     if (r != CLIENT_E_OK)
         code = api_fail(cli, r, &err);
     else if (answer.status < 200 || answer.status > 299)
@@ -189,6 +187,24 @@ enum cli_exit api_send(const struct cli *cli, const struct client_peer *peer, co
         code = cli_fail(cli, CLI_FAILURE, NULL, "the daemon's answer: %s", err.text);
     buf_deinit(&answer.body);
     return code;
+}
+
+enum cli_exit api_send(const struct cli *cli, const struct client_peer *peer, const char *method,
+                       const char *target, const json_t *body, json_t **ret)
+{
+    struct client_request request = {
+        .peer = peer, .method = method, .target = target, .timeout_ms = API_TIMEOUT_MS};
+
+    return send_json(cli, &request, body, ret);
+}
+
+enum cli_exit api_send_patiently(const struct cli *cli, const struct client_peer *peer,
+                                 const char *method, const char *target, const json_t *body,
+                                 json_t **ret)
+{
+    struct client_request request = {.peer = peer, .method = method, .target = target};
+
+    return send_json(cli, &request, body, ret);
 }
 
 enum cli_exit api_get(const struct cli *cli, const struct client_peer *peer, const char *target,

@@ -24,6 +24,11 @@ enum cli_exit api_get(const struct cli *cli, const struct client_peer *peer, con
 enum cli_exit api_send(const struct cli *cli, const struct client_peer *peer, const char *method,
                        const char *target, const json_t *body, json_t **ret);
 
+/* The same for what takes as long as a function may take. */
+enum cli_exit api_send_patiently(const struct cli *cli, const struct client_peer *peer,
+                                 const char *method, const char *target, const json_t *body,
+                                 json_t **ret);
+
 /* Without a word: *ret_status is the answer's, *ret its body or NULL. Returns 0 or a result of
  * client_call(), with *err. */
 int api_try(const struct client_peer *peer, const char *method, const char *target,

@@ -95,7 +95,7 @@ static const struct cli_option secret_options[] = {
 
 #define STREAMS  "stdout stderr system"
 #define OUTCOMES "ok error timeout crash bad_reply init hangup bad_request throttled unavailable"
-#define TRIGGERS "http invoke schedule queue upload database"
+#define TRIGGERS "http invoke schedule queue upload database replay"
 
 static const struct cli_option logs_options[] = {
     {"follow", 'f', NULL, "go on with what comes", NULL},

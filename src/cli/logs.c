@@ -304,6 +304,8 @@ enum cli_exit command_logs(struct cli *cli)
         code = cli_fail(cli, CLI_USAGE, NULL, "--follow and --until: which of the two?");
     if (code == CLI_OK)
         code = read_count(&l, follows);
+    if (code == CLI_OK && request && !request_id_is_name(request))
+        code = request_id_refuse(cli, request);
     if (code == CLI_OK)
         code = api_find(cli, &l.peer);
     if (code == CLI_OK && request)

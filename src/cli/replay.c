@@ -5,8 +5,6 @@
 #include "cli/output.h"
 #include "cli/request-id.h"
 
-#include <string.h>
-
 static void print_value(const json_t *value, const char *paint, bool color_out)
 {
     (void)fputs(color(color_out, paint), stdout);
@@ -58,8 +56,8 @@ static enum cli_exit replay(const struct cli *cli, const struct client_peer *pee
 {
     const char *version = cli_value(cli, "version");
     json_t *body = version ? json_pack("{s:s}", "version", version) : NULL, *answer = NULL;
-    enum cli_exit code =
-        api_send(cli, peer, "POST", api_path("/api/v1/records/", id, "/replay"), body, &answer);
+    enum cli_exit code = api_send_patiently(
+        cli, peer, "POST", api_path("/api/v1/records/", id, "/replay"), body, &answer);
 
     if (code == CLI_OK) {
         if (cli->json)
@@ -79,9 +77,8 @@ enum cli_exit command_replay(struct cli *cli)
     char id[REQUEST_ID_SIZE];
     enum cli_exit code;
 
-    if (strcmp(cli->operands[0], "last") != 0 && !request_id_is_prefix(cli->operands[0]))
-        return cli_fail(cli, CLI_USAGE, "give at least 8 digits of an id, or \"last\"",
-                        "not the id of a request: %s", cli->operands[0]);
+    if (!request_id_is_name(cli->operands[0]))
+        return request_id_refuse(cli, cli->operands[0]);
     code = api_find(cli, &peer);
     if (code == CLI_OK)
         code = request_id_find(cli, &peer, cli->operands[0], id);

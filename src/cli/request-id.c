@@ -29,11 +29,17 @@ static size_t digits_of(const char *text, char digits[static DIGITS + 1])
     return n >= PREFIX_MIN ? n : 0;
 }
 
-bool request_id_is_prefix(const char *text)
+bool request_id_is_name(const char *text)
 {
     char digits[DIGITS + 1];
 
-    return digits_of(text, digits) > 0;
+    return strcmp(text, "last") == 0 || digits_of(text, digits) > 0;
+}
+
+enum cli_exit request_id_refuse(const struct cli *cli, const char *text)
+{
+    return cli_fail(cli, CLI_USAGE, "give at least 8 digits of an id, or \"last\"",
+                    "not the id of a request: %s", text);
 }
 
 /* The digits with an id's dashes, as far as they go. */
@@ -140,8 +146,7 @@ enum cli_exit request_id_find(const struct cli *cli, const struct client_peer *p
     if (strcmp(text, "last") == 0)
         return newest(cli, peer, ret);
     if (digits_of(text, digits) == 0)
-        return cli_fail(cli, CLI_USAGE, "give at least 8 digits of an id, or \"last\"",
-                        "not the id of a request: %s", text);
+        return request_id_refuse(cli, text);
     if (strlen(digits) == DIGITS) {
         with_dashes(digits, ret);
         return CLI_OK;

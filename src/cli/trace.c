@@ -254,9 +254,8 @@ enum cli_exit command_trace(struct cli *cli)
     json_t *answer = NULL;
     enum cli_exit code = CLI_OK;
 
-    if (strcmp(cli->operands[0], "last") != 0 && !request_id_is_prefix(cli->operands[0]))
-        return cli_fail(cli, CLI_USAGE, "give at least 8 digits of an id, or \"last\"",
-                        "not the id of a request: %s", cli->operands[0]);
+    if (!request_id_is_name(cli->operands[0]))
+        return request_id_refuse(cli, cli->operands[0]);
     code = api_find(cli, &peer);
     if (code == CLI_OK)
         code = request_id_find(cli, &peer, cli->operands[0], id);

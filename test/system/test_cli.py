@@ -11,7 +11,7 @@ from lib.daemon import MAYFLY, run_cli
 
 EXITS = {"ok": 0, "failure": 1, "usage": 2, "not_found": 3, "auth": 4, "conflict": 5, "function": 6,
          "timeout": 7, "unreachable": 8}
-COMMANDS = {"init", "dev", "serve", "invoke", "ps", "top", "logs", "trace", "records", "usage", "inspect", "secret",
+COMMANDS = {"init", "dev", "serve", "invoke", "ps", "top", "logs", "trace", "records", "replay", "usage", "inspect", "secret",
             "token", "dashboard", "doctor", "completion", "help", "version"}
 
 
@@ -125,6 +125,10 @@ def test_exit_codes_are_documented(tree):
     (["trace", "0192abcd-0192-7abc-8abc-0192abcd0192-"], 8),
     (["trace", "0192abcd-0192-7abc-8abc-0192abcd01923"], 2),
     (["trace", "last"], 8),
+    (["logs", "--request", "nonsense"], 2),
+    (["replay"], 2),
+    (["replay", "nonsense"], 2),
+    (["replay", "last"], 8),
     (["records"], 8),
     (["records", "--outcome", "good"], 2),
     (["records", "--min", "long"], 2),

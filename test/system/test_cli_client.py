@@ -182,7 +182,7 @@ def test_ps(played):
 ID = "0192abcd-0192-7abc-8abc-0192abcd0192"
 VIEWS = [["logs"], ["logs", "--json"], ["logs", "--since", "1h"], ["records"], ["records", "--json"], ["usage"],
          ["usage", "--by", "version"], ["trace", ID], ["trace", "last"], ["token", "ls"], ["token", "create", "x"],
-         ["token", "rm", "x"], ["dashboard"]]
+         ["token", "rm", "x"], ["dashboard"], ["replay", ID]]
 
 
 @pytest.mark.parametrize("body", [
