@@ -131,6 +131,8 @@ BUDGETS = (
     AtLeast("that of a plain user's daemon, too", "user-python", "off-python", 0.9),
     CostAtMost("the sandbox costs native at most 60 us of CPU", "native", "off-native", 60),
     CostAtMost("that of a plain user's daemon, too", "user-native", "off-native", 60),
+    AtLeast("records take at most 5 % of native's requests/s", "native", "alone-native", 0.95),
+    AtLeast("records take at most 5 % of python's requests/s", "python", "alone-python", 0.95),
     ValueAtMost("1,000 python sleepers within 3.5 s", "sleepers", "python", "total_s", 3.5, "s"),
     ValueAtMost("1,000 native sleepers within 3.5 s", "sleepers", "native", "total_s", 3.5, "s"),
     ValueAtMost("1,000 python sleepers, errors", "sleepers", "python", "errors", 0, "errors"),

@@ -88,6 +88,7 @@ class Running:
     tree: Tree
     port: int
     cpu_source: str = "/proc"
+    stops: str = ""
 
     def check(self, path, expected, body=None, seconds=START_SECONDS):
         """Asks until the answer is right. A refused connection may mean: not yet."""
@@ -99,6 +100,7 @@ class Running:
                 problem = str(error)
             else:
                 if status == 200 and answer.strip() == expected.strip():
+                    self.tree.stop_named(self.stops)
                     return
                 problem = f"status {status}, {answer[:200]!r}"
             if not self.tree.is_alive():
@@ -141,7 +143,7 @@ def running(name, places):
                         stderr=STDERR[name]) as tree:
             if server.is_mayfly:
                 wait_for_file(Path(tmp, "listen"), tree)
-            yield Running(tree, port)
+            yield Running(tree, port, stops=server.stops)
 
 
 def wait_for_file(path, tree):

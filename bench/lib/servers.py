@@ -43,6 +43,7 @@ class Server:
     is_mayfly: bool = False
     env: dict = field(default_factory=dict)
     plain: bool = False   # runs as a user without privileges, which takes a bench run by root
+    stops: str = ""       # the name of a process of it that is stopped as soon as it has answered
     go: tuple = ()        # (package, version) of Go that is built into {programs} before the start
 
     def missing(self, places):
@@ -128,6 +129,8 @@ SERVERS = {server.name: server for server in (
     # What the sandbox costs: without it, and with the one that a plain user's daemon has.
     Server("mayfly-off", (*MAYFLY, "--allow-degraded"), programs=("{mayfly}",), is_mayfly=True,
            env={"MAYFLY_SANDBOX": "degraded", "MAYFLY_CGROUPS": "none"}),
+    # What keeping records costs: with control standing still, which nobody waits for.
+    Server("mayfly-alone", MAYFLY, programs=("{mayfly}",), is_mayfly=True, stops="mayfly-control"),
     Server("mayfly-user", (*AS_PLAIN_USER, *MAYFLY), programs=("{mayfly}", "setpriv"),
            is_mayfly=True, plain=True),
     Server("gunicorn",
@@ -189,6 +192,8 @@ ROWS = (
     Row("user-python", "mayfly python, daemon of a plain user", "mayfly-user", "/python", SOME),
     Row("off-native", "mayfly native C, sandbox off", "mayfly-off", "/native", SOME),
     Row("off-python", "mayfly python, sandbox off", "mayfly-off", "/python", SOME),
+    Row("alone-native", "mayfly native C, control stopped", "mayfly-alone", "/native", SOME),
+    Row("alone-python", "mayfly python, control stopped", "mayfly-alone", "/python", SOME),
     Row("gunicorn", "gunicorn + Flask, 4 workers", "gunicorn", "/", fresh=False),
     Row("gunicorn-threads", "gunicorn + Flask, 4 x 16 threads", "gunicorn-threads", "/",
         fresh=False),

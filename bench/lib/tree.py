@@ -126,6 +126,12 @@ class Tree:
     process: subprocess.Popen
     group: CpuGroup = field(repr=False)
 
+    def stop_named(self, name):
+        """Has those of it that are called so stand still."""
+        for process in descendants(self.process.pid) if name else ():
+            if process.name == name:
+                os.kill(process.pid, signal.SIGSTOP)
+
     @classmethod
     def start(cls, name, argv, *, cwd, env, stderr=subprocess.DEVNULL):
         group = CpuGroup(name)
