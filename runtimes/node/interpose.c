@@ -88,7 +88,7 @@ _public_ mapping mmap64;
 
 _public_ void *mmap64(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
-    if (address && size <= HEAP_PIECE_MAX && fd < 0 &&
+    if (address && size <= HEAP_PIECE_MAX && fd < 0 && !(protection & PROT_EXEC) &&
         (flags & (MAP_ANONYMOUS | MAP_SHARED | MAP_FIXED | MAP_FIXED_NOREPLACE)) == MAP_ANONYMOUS) {
         void *piece = next_piece(size);
 
