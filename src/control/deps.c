@@ -386,27 +386,19 @@ int deps_about(struct function *f, const char *format, ...)
 int deps_finish(struct draft *d, const struct deps_job *job, const char *part, const char *target)
 {
     struct function *f = &d->f;
-    char **more;
-    size_t n = 0;
+    _cleanup_free_ char *source = NULL;
     int r;
 
     if (job->build.broken) {
         draft_break(d, "%s", job->build.broken);
         return 0;
     }
-    while (f->mounts && f->mounts[n])
-        n++;
-    more = reallocarray(f->mounts, n + 3, sizeof(*more));
-    if (!more)
-        return -ENOMEM;
-    f->mounts = more;
-    more[n] = path_join(job->place, part);
-    more[n + 1] = more[n] ? slice_dup(slice_str(target)) : NULL;
-    more[n + 2] = NULL;
-    if (!more[n] || !more[n + 1])
-        return -ENOMEM;
+    source = path_join(job->place, part);
+    r = source ? runtime_mount_add(f, source, target) : -ENOMEM;
+    if (r < 0)
+        return r;
     r = deps_about(f, "dependencies=%s", job->what);
-    return r < 0 ? r : deps_about(f, "dependencies_folder=%s", more[n]);
+    return r < 0 ? r : deps_about(f, "dependencies_folder=%s", source);
 }
 
 /* ---- what is not wanted any longer ---- */

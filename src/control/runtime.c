@@ -93,11 +93,31 @@ char *runtime_lib_file(struct load *l, struct draft *d, const char *file)
     return path;
 }
 
-int runtime_read_add(struct function *f, const char *path)
+int runtime_mount_add(struct function *f, const char *source, const char *target)
 {
     char **more;
     size_t n = 0;
 
+    while (f->mounts && f->mounts[n])
+        n++;
+    more = reallocarray(f->mounts, n + 3, sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    f->mounts = more;
+    more[n] = slice_dup(slice_str(source));
+    more[n + 1] = more[n] ? slice_dup(slice_str(target)) : NULL;
+    more[n + 2] = NULL;
+    return more[n] && more[n + 1] ? 0 : -ENOMEM;
+}
+
+int runtime_read_add(struct function *f, const char *path)
+{
+    _cleanup_free_ char *real = realpath(path, NULL);
+    char **more;
+    size_t n = 0;
+
+    if (real && strcmp(real, path) != 0)
+        return runtime_mount_add(f, real, path);
     while (f->reads && f->reads[n])
         n++;
     more = reallocarray(f->reads, n + 2, sizeof(*more));

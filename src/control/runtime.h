@@ -29,8 +29,12 @@ int runtime_words(struct draft *d, const char *const *words);
  */
 char *runtime_lib_file(struct load *l, struct draft *d, const char *file);
 
-/* Lets the function read a path of the host beside its code. Returns 0 or -ENOMEM. */
+/* Lets the function read a path of the host beside its code: one of ours, whatever links lead to
+ * it. Returns 0 or -ENOMEM. */
 int runtime_read_add(struct function *f, const char *path);
+
+/* Shows a place of the host at another one. Returns 0 or -ENOMEM. */
+int runtime_mount_add(struct function *f, const char *source, const char *target);
 
 int runtime_python_prepare(struct load *l, struct draft *d);
 int runtime_python_finish(struct draft *d);

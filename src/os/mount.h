@@ -17,6 +17,10 @@ int mount_make_private(void);
  * programs and devices, and read-only if asked. Both must be there. */
 int mount_bind(const char *source, const char *target, bool writable);
 
+/* The same where others can change what stands on the way: -ELOOP if a symbolic link is, on the one
+ * side or the other. */
+int mount_bind_exact(const char *source, const char *target, bool writable);
+
 /* Puts only the file system at `target` under other rules: read-only. */
 int mount_read_only(const char *target);
 

@@ -12,6 +12,8 @@
 /* Inside a range: 0 owns the sandbox, 1 is the zygote, from 2 on the slots of workers. */
 #define ID_SLOTS 2
 
+#define CODE_PATH_MAX 200 /* of a path of the project's that is shown beside the code */
+
 #define CAP(name) (1ULL << (name))
 
 static const char *const profile_names[_SANDBOX_PROFILE_MAX] = {
@@ -80,19 +82,48 @@ static bool keeps_its_place(const char *path)
 static bool is_seen(const struct sandbox_plan *p, const char *path)
 {
     for (unsigned i = 0; i < p->n_binds; i++) {
-        if (is_below(path, p->binds[i].source))
+        const struct sandbox_bind *b = &p->binds[i];
+
+        if (is_below(path, b->source) || (b->target[0] && is_below(path, b->target)))
             return true;
     }
     return is_below(path, "/bin") || is_below(path, "/lib") || is_below(path, "/lib64");
 }
 
-static void bind_paths(struct sandbox_plan *p, char *const *paths, bool writable)
+/* What of the path is below the folder, with its '/'; or NULL. */
+static const char *part_below(const char *path, const char *folder)
 {
-    char target[64];
+    const char *part = is_below(path, folder) ? path + strlen(folder) : "";
 
-    for (; paths && *paths && p->n_binds < SANDBOX_BINDS_MAX - 1; paths++) {
-        (void)snprintf(target, sizeof(target), SANDBOX_OTHER "%u", p->n_binds);
-        bind_add(p, *paths, keeps_its_place(*paths) ? NULL : target)->writable = writable;
+    return *part == '/' && strlen(part) < CODE_PATH_MAX ? part : NULL;
+}
+
+static void bind_exact(struct sandbox_plan *p, const char *path, const char *target, bool writable)
+{
+    struct sandbox_bind *b = bind_add(p, path, target);
+
+    b->writable = writable;
+    b->exact = true;
+}
+
+/* A path of the project's is also where the code is, which knows it by that; and nowhere else, if
+ * it cannot keep its place. */
+static void bind_paths(struct sandbox_plan *p, const char *code, char *const *paths, bool writable)
+{
+    for (; paths && *paths && p->n_binds < SANDBOX_BINDS_MAX - 2; paths++) {
+        const char *part = part_below(*paths, code);
+        char target[CODE_PATH_MAX + sizeof(SANDBOX_CODE)];
+
+        if (part) {
+            (void)snprintf(target, sizeof(target), SANDBOX_CODE "%s", part);
+            bind_exact(p, *paths, target, writable);
+        }
+        if (keeps_its_place(*paths)) {
+            bind_exact(p, *paths, NULL, writable);
+        } else if (!part) {
+            (void)snprintf(target, sizeof(target), SANDBOX_OTHER "%u", p->n_binds);
+            bind_exact(p, *paths, target, writable);
+        }
     }
 }
 
@@ -109,8 +140,8 @@ static void plan_binds(struct sandbox_plan *p, const struct sandbox_request *rq)
         bind_add(p, rq->lib, SANDBOX_LIB);
     if (!f)
         return;
-    bind_paths(p, f->reads, false);
-    bind_paths(p, f->writes, true);
+    bind_paths(p, f->code_dir, f->reads, false);
+    bind_paths(p, f->code_dir, f->writes, true);
     for (char *const *m = f->mounts; m && m[0] && p->n_binds < SANDBOX_BINDS_MAX - 1; m += 2)
         bind_add(p, m[0], m[1]);
     if (f->argv && f->argv[0] && !is_seen(p, f->argv[0]))
@@ -279,8 +310,9 @@ int sandbox_plan_print(const struct sandbox_plan *p, struct buf *b)
     for (unsigned i = 0; r == 0 && i < p->n_binds; i++) {
         const struct sandbox_bind *m = &p->binds[i];
 
-        r = buf_printf(b, "bind=%s %s%s%s\n", m->source, m->target[0] ? m->target : m->source,
-                       m->writable ? " writable" : "", m->optional ? " optional" : "");
+        r = buf_printf(b, "bind=%s %s%s%s%s\n", m->source, m->target[0] ? m->target : m->source,
+                       m->writable ? " writable" : "", m->optional ? " optional" : "",
+                       m->exact ? " exact" : "");
     }
     return r;
 }

@@ -54,7 +54,9 @@ static int bind_one(const struct sandbox_bind *b, struct error *err)
     if (stat(source, &st) < 0)
         return b->optional ? 0 : error_set_errno(err, -errno, "sandbox: %s", b->source);
     r = mount_place(target, !S_ISDIR(st.st_mode));
-    r = r < 0 ? r : mount_bind(source, target, b->writable);
+    if (r == 0)
+        r = b->exact ? mount_bind_exact(source, target, b->writable)
+                     : mount_bind(source, target, b->writable);
     return r < 0 ? error_set_errno(err, r, "sandbox: show %s", b->source) : 0;
 }
 

@@ -79,9 +79,10 @@ int sandbox_worker_enter(const struct sandbox_fork *f, uint32_t slot, uint32_t n
 
 struct sandbox_bind {
     const char *source; /* of the host, absolute */
-    char target[64];    /* where it is inside; empty: at the same path */
+    char target[256];   /* where it is inside; empty: at the same path */
     bool writable;
     bool optional; /* left out where the host has none */
+    bool exact;    /* of a place that functions may change: no symbolic link is followed */
 };
 
 #define SANDBOX_BINDS_MAX (8 + 2 * 64 + 8)

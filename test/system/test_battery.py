@@ -2,11 +2,13 @@
 denied there, other functions must notice nothing, and the next request must find nothing. The same
 acts by a program outside show that they are possible at all."""
 import copy
+import errno
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -203,6 +205,40 @@ def standalone(tmp_path_factory):
     program = tmp_path_factory.mktemp("battery") / "standalone"
     subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-o", program, BATTERY / "standalone.c"], check=True)
     return program
+
+
+LINKING = """
+    import glob, os
+
+    def handler(event, context):
+        target = event["queryStringParameters"]["target"]
+        for name in glob.glob("/run/mayfly/path*/sub"):
+            os.rename(name, name + "-before")
+            os.symlink("/host" + target, name)
+        return {"statusCode": 200, "body": " ".join(glob.glob("/run/mayfly/path*/secret"))}
+"""
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_link_that_a_function_leaves_where_it_may_write_leads_its_next_zygote_nowhere(mayfly, profile, tmp_path):
+    """A place below one that is written to is shown to a function as it is, or not at all."""
+    data, secret = tmp_path / "data", tmp_path / "others/secret"
+    for folder in (data / "sub", secret.parent):
+        folder.mkdir(parents=True)
+    for folder in (data, data / "sub"):
+        folder.chmod(0o777)
+    secret.write_text("of the host")
+    tmp_path.chmod(0o755)
+    function = {"handler": "f.handler", "routes": ["/f"], "writes": [str(data)], "reads": [str(data / "sub")]}
+    daemon = sandboxed(mayfly({"f.py": LINKING, "mayfly.json": {"functions": {"f": function}}}, env=profile))
+    first = daemon.get(f"/f?target={secret.parent}")
+    assert (first.status, first.text) == (200, "")
+    assert (data / "sub").is_symlink()
+    os.kill(zygote_pid(daemon, "f"), signal.SIGKILL)
+    second = wait_until(lambda: (r := daemon.get(f"/f?target={secret.parent}")).status != 502 and r, "it starts, or not")
+    assert second.status >= 500 and "secret" not in second.text
+    assert os.strerror(errno.ELOOP) in json.dumps(daemon.record(second))  # so it is told why
 
 
 # A program of the author's own behind mayfly's relay, which starts the battery for each request.

@@ -26,7 +26,7 @@
 static char *example_argv[] = {"/tmp/shop/.venv/bin/python", "/opt/mayfly/lib/python/main.py",
                                NULL};
 static char *example_reads[] = {"/data/models", "/tmp/cache", NULL};
-static char *example_writes[] = {"/srv/uploads", NULL};
+static char *example_writes[] = {"/srv/uploads", "/tmp/shop/data", NULL};
 static struct function example = {
     .name = "shop",
     .code_dir = "/tmp/shop",
@@ -54,8 +54,10 @@ static void example_plan(enum sandbox_profile profile, struct sandbox_plan *ret)
 #define BINDS_TEXT                                                                                 \
     "bind=/usr /usr\nbind=/etc/ssl /etc/ssl optional\n"                                            \
     "bind=/etc/alternatives /etc/alternatives optional\nbind=/tmp/shop /var/task\n"                \
-    "bind=/opt/mayfly/lib /run/mayfly/lib\nbind=/data/models /data/models\n"                       \
-    "bind=/tmp/cache /run/mayfly/path6\nbind=/srv/uploads /srv/uploads writable\n"
+    "bind=/opt/mayfly/lib /run/mayfly/lib\nbind=/data/models /data/models exact\n"                 \
+    "bind=/tmp/cache /run/mayfly/path6 exact\n"                                                    \
+    "bind=/srv/uploads /srv/uploads writable exact\n"                                              \
+    "bind=/tmp/shop/data /var/task/data writable exact\n"
 
 static void a_function_without_a_network_has_a_namespace_of_its_own(void **state)
 {
@@ -155,6 +157,7 @@ static void paths_of_the_host_are_found_inside(void **state)
         {"/usr/bin/perl", "/usr/bin/perl"},
         {"/data/models/a", "/data/models/a"},
         {"/tmp/cache/x", "/run/mayfly/path6/x"},
+        {"/tmp/shop/data/x.db", "/var/task/data/x.db"},
         {"handler", "handler"},
     };
     struct sandbox_plan plan;
@@ -166,6 +169,23 @@ static void paths_of_the_host_are_found_inside(void **state)
                             cases[i].inside);
     example_plan(SANDBOX_DEGRADED, &plan);
     assert_string_equal(sandbox_plan_path(&plan, "/tmp/shop", dst, sizeof(dst)), "/tmp/shop");
+}
+
+static void a_path_of_the_project_that_keeps_its_place_is_at_both(void **state)
+{
+    static char *writes[] = {"/srv/app/data", "/srv/apple", NULL};
+    char *code_dir = example.code_dir, **others = example.writes;
+    struct sandbox_plan plan;
+
+    example.code_dir = (char *)(uintptr_t) "/srv/app";
+    example.writes = writes;
+    example_plan(SANDBOX_ROOT, &plan);
+    assert_string_equal(plan.worker.writes[0], "/var/task/data");
+    assert_string_equal(plan.worker.writes[1], "/srv/app/data");
+    assert_string_equal(plan.worker.writes[2], "/srv/apple");
+    assert_null(plan.worker.writes[3]);
+    example.code_dir = code_dir;
+    example.writes = others;
 }
 
 static void what_is_mounted_elsewhere_is_found_there(void **state)
@@ -216,8 +236,10 @@ static void a_workers_part_travels_whole(void **state)
                 w.memory_bytes == plan.worker.memory_bytes &&
                 w.cpu_seconds == plan.worker.cpu_seconds);
     assert_string_equal(w.writes[0], "/srv/uploads");
-    assert_null(w.writes[1]);
-    free((char *)(uintptr_t)w.writes[0]);
+    assert_string_equal(w.writes[1], "/var/task/data");
+    assert_null(w.writes[2]);
+    for (size_t i = 0; i < 2; i++)
+        free((char *)(uintptr_t)w.writes[i]);
     assert_int_equal(sandbox_worker_decode(slice(b.data, 70), &w), -EBADMSG);
     buf_deinit(&b);
 }
@@ -347,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_function_without_a_network_has_a_namespace_of_its_own),
         cmocka_unit_test(a_function_without_a_tmp_saves_its_workers_a_mount_namespace),
         cmocka_unit_test(paths_of_the_host_are_found_inside),
+        cmocka_unit_test(a_path_of_the_project_that_keeps_its_place_is_at_both),
         cmocka_unit_test(what_is_mounted_elsewhere_is_found_there),
         cmocka_unit_test(a_compiled_function_has_a_place_of_its_own),
         cmocka_unit_test(a_workers_part_travels_whole),
