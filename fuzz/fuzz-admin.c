@@ -11,7 +11,7 @@
 
 static bool contains(struct slice s, const char *text)
 {
-    return s.len > 0 && memmem(s.base, s.len, text, strlen(text));
+    return s.base && s.len > 0 && memmem(s.base, s.len, text, strlen(text));
 }
 
 static void check_cookies(const struct http_head *head)

@@ -45,7 +45,7 @@ static void status_set(struct keep *k, enum keep_status status, const char *deta
 
     if (k->status == status && strcmp(k->detail, detail) == 0)
         return;
-    (void)snprintf(k->detail, sizeof(k->detail), "%s", detail);
+    (void)snprintf(k->detail, sizeof(k->detail), "%.*s", SLICE_ARG(slice_str(detail)));
     (void)log_quote(slice_str(detail), quoted, sizeof(quoted));
     if (status == KEEP_OK && k->status != KEEP_OK)
         log_info("store.ok", "lost_records=%llu lost_log_lines=%llu",
