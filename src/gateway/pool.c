@@ -27,8 +27,7 @@
 #define RATE_TAU_SECONDS    0.5
 #define START_SECONDS_GUESS 0.002 /* before the first worker has been seen */
 #define STANDBY_MARGIN      2.0   /* standbys per arrival expected while one is made */
-/* Zygotes that died in a row, before one of them had answered a request: what it weighs that they
- * died of, and how much is too much. */
+/* Zygotes that die in a row before one has answered: what each weighs, and how much is too much. */
 #define DEAD_ZYGOTES_MAX  12
 #define DEAD_BY_ITSELF    4
 #define DEAD_SOMEHOW      2 /* killed, as a rule: nobody closes its channel otherwise */
@@ -739,9 +738,8 @@ static void pause_refill(struct pool *p, uint64_t delay_ns)
         (void)loop_timer_after(p->gateway->loop, &p->refill_pause, delay_ns, on_refill_pause);
 }
 
-/* A standby is made of time that nobody else wants. On a machine that is busy all over it only
- * takes its rehearsal's time from the requests: measured, forking on request then serves 15 % more.
- */
+/* A standby is made of time that nobody else wants. Where all CPUs are busy its rehearsal takes the
+ * requests' time: measured, forking on request then serves 15 % more. */
 static bool has_idle_cpu(struct pool *p)
 {
     struct gateway *g = p->gateway;
@@ -758,8 +756,10 @@ static bool try_end_retired(struct pool *p)
         drop_standbys(p);
         release_zygote(p);
     }
-    if (p->n_busy + p->n_standbys == 0)
+    if (p->n_busy + p->n_standbys == 0 && list_is_empty(&p->gateway->dead_workers))
         pool_free(p);
+    else if (p->n_busy + p->n_standbys == 0)
+        loop_task_put(p->gateway->loop, &p->refill); /* they look at it until they are buried */
     return true;
 }
 
