@@ -7,7 +7,8 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#define TOKEN_PREFIX SLICE_LIT("mf_")
+#define TOKEN_PREFIX       SLICE_LIT("mf_")
+#define SESSIONS_TRIED_MAX 8 /* cookies of ours in one request */
 
 /* ---- hosts ---- */
 
@@ -145,24 +146,30 @@ static bool read_bearer(struct slice value, struct slice *ret)
     return slice_eq_nocase(scheme, SLICE_LIT("Bearer")) && slice_starts(rest, TOKEN_PREFIX);
 }
 
-/* Returns how many cookies of ours there are. */
-static unsigned find_session(const struct http_head *head, struct slice *ret)
+static bool is_our_cookie(struct slice pair, struct slice *ret_value)
+{
+    struct slice value = pair, name = slice_trim(slice_cut(&value, '='));
+
+    *ret_value = slice_trim(value);
+    return slice_eq(name, SLICE_LIT(ADMIN_COOKIE));
+}
+
+/* Whether one of our cookies is a session that holds. There may be others beside it: whoever serves
+ * at another port of this host can set them, and must not be able to lock anybody out. Returns how
+ * many there are. */
+static unsigned find_session(const struct admin *a, const struct http_head *head, bool *ret_holds)
 {
     unsigned n = 0;
 
+    *ret_holds = false;
     for (uint32_t i = 0; i < head->n_headers; i++) {
-        struct slice rest = head->headers[i].value;
+        struct slice rest = head->headers[i].value, value;
 
         if (!slice_eq_nocase(head->headers[i].name, SLICE_LIT("cookie")))
             continue;
         while (rest.len > 0) {
-            struct slice value = slice_cut(&rest, ';');
-            struct slice name = slice_trim(slice_cut(&value, '='));
-
-            if (slice_eq(name, SLICE_LIT(ADMIN_COOKIE))) {
-                *ret = slice_trim(value);
-                n++;
-            }
+            if (is_our_cookie(slice_cut(&rest, ';'), &value) && n++ < SESSIONS_TRIED_MAX)
+                *ret_holds = holds(a, value) || *ret_holds;
         }
     }
     return n;
@@ -243,12 +250,15 @@ static enum admin_verdict judge_token(const struct admin *a, struct slice value)
     return holds(a, token) ? ADMIN_TOKEN : ADMIN_E_BAD_SECRET;
 }
 
-static enum admin_verdict judge_session(const struct admin *a, const struct http_head *head,
-                                        struct slice session)
+static enum admin_verdict judge_session(const struct admin *a, const struct http_head *head)
 {
+    bool session_holds;
+
+    if (find_session(a, head, &session_holds) == 0)
+        return ADMIN_E_NO_SECRET;
     if (!a->told)
         return ADMIN_E_NOT_TOLD;
-    if (!holds(a, session))
+    if (!session_holds)
         return ADMIN_E_BAD_SECRET;
     return is_get(head) || has_own_origin(head) ? ADMIN_SESSION : ADMIN_E_ORIGIN;
 }
@@ -268,10 +278,7 @@ enum admin_verdict admin_judge(const struct admin *a, const struct http_head *he
     n = find_only(head, SLICE_LIT("authorization"), &value);
     if (n > 0)
         return n == 1 ? judge_token(a, value) : ADMIN_E_BAD_SECRET;
-    n = find_session(head, &value);
-    if (n > 0)
-        return n == 1 ? judge_session(a, head, value) : ADMIN_E_BAD_SECRET;
-    return ADMIN_E_NO_SECRET;
+    return judge_session(a, head);
 }
 
 /* ---- what functions may not see ---- */
@@ -289,9 +296,9 @@ int admin_write_cookie(struct buf *b, const struct http_header *h)
     int r = 0;
 
     while (r == 0 && rest.len > 0) {
-        struct slice pair = slice_trim(slice_cut(&rest, ';')), value = pair;
+        struct slice pair = slice_trim(slice_cut(&rest, ';')), value;
 
-        if (pair.len == 0 || slice_eq(slice_trim(slice_cut(&value, '=')), SLICE_LIT(ADMIN_COOKIE)))
+        if (pair.len == 0 || is_our_cookie(pair, &value))
             continue;
         r = any ? buf_append_str(b, "; ") : buf_printf(b, "%.*s: ", SLICE_ARG(h->name));
         any = true;
@@ -299,6 +306,14 @@ int admin_write_cookie(struct buf *b, const struct http_header *h)
             r = buf_append_slice(b, pair);
     }
     return r == 0 && any ? buf_append_str(b, "\r\n") : r;
+}
+
+bool admin_is_set_cookie(const struct http_header *h)
+{
+    struct slice rest = h->value, value;
+
+    return slice_eq_nocase(h->name, SLICE_LIT("set-cookie")) &&
+           is_our_cookie(slice_cut(&rest, ';'), &value);
 }
 
 /* ---- life ---- */

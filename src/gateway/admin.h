@@ -67,7 +67,10 @@ int admin_take_hashes(struct admin *a, uint32_t n, struct slice hashes);
  * the host, and functions may not have it. */
 bool admin_is_in_cookie(const struct http_header *h);
 
-/* Writes such a header without it, if anything is left. Returns 0 or -errno. */
+/* Whether a header of a function's answer would set it. */
+bool admin_is_set_cookie(const struct http_header *h);
+
+/* Writes a header of a request without it, if anything is left. Returns 0 or -errno. */
 int admin_write_cookie(struct buf *b, const struct http_header *h);
 
 /* reached: "ADDR:PORT" that the client has connected to, if it listens everywhere; else NULL. */

@@ -678,7 +678,8 @@ static int copy_headers(struct client *c, const struct http_head *head,
 
         if (http_is_hop_header(h->name) || http_connection_lists(head, h->name) ||
             slice_eq_nocase(h->name, SLICE_LIT("content-length")) ||
-            slice_eq_nocase(slice(h->name.base, MIN(h->name.len, 7)), SLICE_LIT("mayfly-")))
+            slice_eq_nocase(slice(h->name.base, MIN(h->name.len, 7)), SLICE_LIT("mayfly-")) ||
+            admin_is_set_cookie(h))
             continue;
         if (inv->extra_wins && rules_header_is_set(buf_slice(&inv->extra), h->name))
             continue;
