@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+extern const struct slice openapi_json; /* share/openapi.json, by the build */
+
 /* ---- events ---- */
 
 static const char *const event_keys[] = {"name",    "method", "path",
@@ -108,4 +110,11 @@ void api_event_remove(struct api_call *call)
 
     if (store && api_store_did(call, store_event_remove(store, call->args[0], call->args[1])))
         api_answer(call, 204, "application/json", SLICE_NULL);
+}
+
+/* ---- the description ---- */
+
+void api_openapi(struct api_call *call)
+{
+    api_answer(call, 200, "application/json", openapi_json);
 }

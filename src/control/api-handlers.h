@@ -24,6 +24,7 @@ void api_token_remove(struct api_call *call);
 void api_login_create(struct api_call *call);
 void api_login(struct api_call *call);
 void api_logout(struct api_call *call);
+void api_openapi(struct api_call *call);
 void api_event_list(struct api_call *call);
 void api_event(struct api_call *call);
 void api_event_put(struct api_call *call);

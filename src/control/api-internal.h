@@ -30,4 +30,7 @@ void assets_answer(struct api_call *call);
 
 /* ---- stream.c ---- */
 
+/* All that was in c->out has been taken. Returns whether there is more now. */
+bool stream_drained(struct api_connection *c);
+
 void stream_end(struct api_connection *c); /* also of a connection that has none */

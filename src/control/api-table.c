@@ -25,6 +25,7 @@ const struct endpoint endpoints[] = {
     {"GET", V1 "/system", NULL, api_system, 0},
     {"GET", V1 "/live", NULL, api_live, 0},
     {"GET", V1 "/stream", "events function request", api_stream, 0},
+    {"GET", V1 "/openapi.json", NULL, api_openapi, 0},
     {"GET", V1 "/tokens", NULL, api_tokens, 0},
     {"POST", V1 "/tokens", NULL, api_token_create, ENDPOINT_BODY},
     {"DELETE", V1 "/tokens/{name}", NULL, api_token_remove, 0},

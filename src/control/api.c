@@ -97,7 +97,7 @@ static bool connection_write(struct api_connection *c)
 {
     bool moved = false;
 
-    while (buf_len(&c->out) > 0) {
+    while (buf_len(&c->out) > 0 || stream_drained(c)) {
         struct slice s = buf_slice(&c->out);
         ssize_t n = send(c->fd, s.base, s.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 

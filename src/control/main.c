@@ -23,6 +23,7 @@ static const char usage_text[] =
     "                      [--secrets DIR] [--otlp URL] [--dev] [--color] [--own-users]\n"
     "       mayfly-control --check --project DIR --lib DIR [--state DIR] [--json] [--names]\n"
     "                      [--function NAME]\n"
+    "       mayfly-control --endpoints\n"
     "The first form is started by mayfly-supervisor.\n";
 
 struct arguments {
@@ -32,7 +33,7 @@ struct arguments {
     const char *url;
     const char *admin_url; /* NULL: no admin listener */
     const char *otlp;
-    bool dev, color, check, own_users;
+    bool dev, color, check, own_users, endpoints;
     struct check_options check_options;
 };
 
@@ -123,6 +124,21 @@ static int check(const struct arguments *a)
     return result;
 }
 
+/* ---- telling ---- */
+
+/* What there is of the API, for who holds its description against it. */
+static int endpoints_print(void)
+{
+    struct buf b = BUF_INIT(API_ANSWER_MAX);
+    struct jsonw w = JSONW_INIT(&b);
+    int r = endpoints_write(&w);
+
+    if (r == 0 && printf("%.*s\n", SLICE_ARG(buf_slice(&b))) < 0)
+        r = -EIO;
+    buf_deinit(&b);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 /* ---- arguments ---- */
 
 static int path_argument(char **ret, const char *option, const char *path)
@@ -157,6 +173,7 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
         {{"check", no_argument, NULL, 0}, .flag = &a->check},
         {{"json", no_argument, NULL, 0}, .flag = &a->check_options.json},
         {{"names", no_argument, NULL, 0}, .flag = &a->check_options.names},
+        {{"endpoints", no_argument, NULL, 0}, .flag = &a->endpoints},
     };
     struct option options[ARRAY_SIZE(rows) + 1] = {0};
     int i, r = 0;
@@ -179,6 +196,8 @@ static int arguments_read(int argc, char **argv, struct arguments *a)
         return r;
     if (a->state)
         (void)snprintf(a->secrets_hint, sizeof(a->secrets_hint), " --state %s", a->state);
+    if (optind == argc && a->endpoints)
+        return 0;
     if (optind == argc && a->project && a->lib && (a->check || (a->state && a->url)))
         return 0;
     (void)fputs(usage_text, stderr);
@@ -193,6 +212,8 @@ int main(int argc, char **argv)
     log_init("control", LOG_LEVEL_INFO);
     if (arguments_read(argc, argv, &a) < 0)
         result = EXIT_USAGE;
+    else if (a.endpoints)
+        result = endpoints_print();
     else if (a.check)
         result = check(&a);
     else if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)

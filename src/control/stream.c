@@ -82,17 +82,22 @@ static bool event_put(struct streams *s, struct stream *t)
     return buf_len(out) + n <= API_STREAM_MAX && buf_append_slice(out, buf_slice(&s->event)) == 0;
 }
 
-/* What a client has missed, as soon as there is room again. */
-static void gap_put(struct streams *s, struct stream *t)
+/* What a client has missed, as soon as there is room again. Returns whether there was something. */
+static bool gap_put(struct stream *t)
 {
-    if ((t->gap_records == 0 && t->gap_lines == 0) ||
-        buf_len(&t->connection->out) > API_STREAM_MAX / 2)
-        return;
-    buf_clear(&s->event);
-    if (buf_printf(&s->event, "event: gap\ndata: {\"records\":%llu,\"lines\":%llu}\n\n",
-                   (unsigned long long)t->gap_records, (unsigned long long)t->gap_lines) == 0 &&
-        event_put(s, t))
-        t->gap_records = t->gap_lines = 0;
+    struct buf *out = &t->connection->out;
+
+    if ((t->gap_records == 0 && t->gap_lines == 0) || buf_len(out) > API_STREAM_MAX / 2 ||
+        buf_printf(out, "event: gap\ndata: {\"records\":%llu,\"lines\":%llu}\n\n",
+                   (unsigned long long)t->gap_records, (unsigned long long)t->gap_lines) < 0)
+        return false;
+    t->gap_records = t->gap_lines = 0;
+    return true;
+}
+
+bool stream_drained(struct api_connection *c)
+{
+    return c->stream && gap_put(c->stream);
 }
 
 static int event_begin(struct streams *s, const char *name, bool with_id, struct jsonw *w)
@@ -223,7 +228,7 @@ static void on_beat(struct loop_timer *t)
     list_for_each_safe (i, tmp, &s->list) {
         struct stream *one = list_entry(i, struct stream, link);
 
-        gap_put(s, one);
+        (void)gap_put(one);
         if (buf_len(&one->connection->out) == 0)
             (void)buf_append_str(&one->connection->out, ":\n\n");
         api_stream_kick(one->connection);
@@ -359,7 +364,7 @@ void streams_flush(struct streams *s)
     list_for_each_safe (i, tmp, &s->list) {
         struct stream *t = list_entry(i, struct stream, link);
 
-        gap_put(s, t);
+        (void)gap_put(t);
         items_put(s, t, &s->lines, false);
         items_put(s, t, &s->records, true);
         api_stream_kick(t->connection);

@@ -14,8 +14,6 @@
 #define RESERVE_BYTES    (8 * MIB) /* twice the journal */
 #define BUSY_MS          250       /* waiting for another process' lock, a look by hand, say */
 #define ANSWER_MS        120       /* after which a search hands back what it has */
-#define SEARCH_WHOLE_MAX 1500000   /* records of a file that are looked at in one go; of more, */
-#define SEARCH_SLICE     100000    /* so many at a time: some 10 ms */
 #define NAMES_CACHED_MAX 4096
 #define ROLLUPS_OPEN_MAX 128 /* in memory at once, 19 KB each; beyond it they are written early */
 
@@ -59,11 +57,6 @@ struct store {
 
     struct names *names;
     struct rollups *rollups; /* what the open transaction adds */
-
-    /* Constants, which tests make small. */
-    unsigned answer_ms;
-    uint64_t search_whole_max;
-    uint64_t search_slice_rows;
 
     /* When the clock can be believed (retain.c). */
     uint64_t retained_wall_us;
@@ -200,9 +193,6 @@ void names_forget(struct names *n);
 
 /* ---- records.c ---- */
 
-/* Gives the record of a number: 1, or 0 if there is none. Its strings live until *q is reset. */
-int records_read(struct store *s, uint64_t number, sqlite3_stmt **q, struct record *ret,
-                 char id[static REQUEST_ID_LEN + 1]);
 int records_columns(struct store *s); /* adds those that RECORD_FIELDS has and the table has not */
 
 /* ---- rollups.c ---- */

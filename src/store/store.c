@@ -421,9 +421,6 @@ int store_open(const char *path, unsigned flags, struct store **ret, struct erro
     if (!s)
         return error_set(err, -ENOMEM, "out of memory");
     s->lock_fd = -1;
-    s->answer_ms = ANSWER_MS;
-    s->search_whole_max = SEARCH_WHOLE_MAX;
-    s->search_slice_rows = SEARCH_SLICE;
     s->path = slice_dup(slice_str(path));
     s->names = names_new();
     s->rollups = rollups_new();

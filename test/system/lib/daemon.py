@@ -235,6 +235,19 @@ class Daemon:
         with Connection(str(self.state / "mayfly.sock")) as connection:
             return connection.request(method, target, body, headers)
 
+    def ask(self, target, method="GET", body=None, headers=None):
+        """The same with JSON; mostly to read something."""
+        return self.api(method, target, json.dumps(body) if isinstance(body, (dict, list)) else body, headers)
+
+    def stored(self, response):
+        """The record of a response's request, once it is in the store."""
+        wanted = response if isinstance(response, str) else response.request_id
+
+        def look():
+            answer = self.ask("/api/v1/records?limit=1&request=" + wanted)
+            return answer.status == 200 and next(iter(answer.json()["records"]), None)
+        return wait_until(look, f"the store has the record of {wanted}")
+
     def ps(self):
         with Connection(str(self.state / "mayfly.sock")) as connection:
             return connection.request("GET", "/api/v1/ps").json()
