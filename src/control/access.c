@@ -68,6 +68,23 @@ bool access_entry_take(struct access_entry *entries, size_t n, const uint8_t has
     return found;
 }
 
+int access_login_url(struct control *c, char ret[static ACCESS_URL_MAX])
+{
+    char code[ACCESS_SECRET_SIZE];
+    uint8_t hash[ACCESS_HASH_SIZE];
+    int r;
+
+    if (!c->options.admin_url)
+        return -ENOENT;
+    r = access_secret("", code, hash);
+    if (r < 0)
+        return r;
+    access_entry_add(c->access.logins, ACCESS_LOGINS_MAX, hash,
+                     clock_wall_us() + ACCESS_LOGIN_S * US_PER_S);
+    (void)snprintf(ret, ACCESS_URL_MAX, "%s/login?code=%s", c->options.admin_url, code);
+    return 0;
+}
+
 /* ---- telling ---- */
 
 void access_tell(struct control *c)

@@ -39,5 +39,10 @@ void access_entry_add(struct access_entry *entries, size_t n, const uint8_t hash
 bool access_entry_take(struct access_entry *entries, size_t n, const uint8_t hash[ACCESS_HASH_SIZE],
                        uint64_t now_us);
 
+/* An address of the dashboard that lets in once, for ACCESS_LOGIN_S. Returns 0, -ENOENT without an
+ * admin listener, or -errno. */
+#define ACCESS_URL_MAX 1024
+int access_login_url(struct control *c, char ret[static ACCESS_URL_MAX]);
+
 /* Tells the gateway who may come in now. */
 void access_tell(struct control *c);

@@ -114,26 +114,23 @@ void api_token_remove(struct api_call *call)
 
 void api_login_create(struct api_call *call)
 {
-    struct control *c = call->control;
-    char code[ACCESS_SECRET_SIZE], url[1024];
-    uint8_t hash[ACCESS_HASH_SIZE];
+    uint64_t expires_us = clock_wall_us() + ACCESS_LOGIN_S * US_PER_S;
+    char url[ACCESS_URL_MAX];
+    int r = access_login_url(call->control, url);
     struct jsonw *w;
 
-    if (!c->options.admin_url) {
+    if (r == -ENOENT) {
         api_fail(call, 409, "there is no admin listener: it was switched off (--admin-listen)");
         return;
     }
-    if (access_secret("", code, hash) < 0) {
+    if (r < 0) {
         api_fail(call, 500, "no random bytes");
         return;
     }
-    access_entry_add(c->access.logins, ACCESS_LOGINS_MAX, hash,
-                     clock_wall_us() + ACCESS_LOGIN_S * US_PER_S);
-    (void)snprintf(url, sizeof(url), "%s/login?code=%s", c->options.admin_url, code);
     w = api_json(call);
     jsonw_object_begin(w);
     api_put_str(w, "url", slice_str(url));
-    api_put_u64(w, "expires_us", clock_wall_us() + ACCESS_LOGIN_S * US_PER_S);
+    api_put_u64(w, "expires_us", expires_us);
     jsonw_object_end(w);
     api_json_end(call, 201);
 }

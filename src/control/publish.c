@@ -87,6 +87,18 @@ static void note_routes(const struct control *c, const struct snapshot *s)
     }
 }
 
+/* Whoever works on a project has a dashboard of it at hand. */
+static void note_dashboard(struct control *c)
+{
+    char url[ACCESS_URL_MAX], text[ACCESS_URL_MAX + 64];
+
+    if (!c->options.dev || access_login_url(c, url) < 0)
+        return;
+    (void)snprintf(text, sizeof(text), "dashboard %s (lets in once, within %d minutes)", url,
+                   ACCESS_LOGIN_S / 60);
+    note(c, false, "dashboard", text);
+}
+
 /* Those that were not broken in the same way before. */
 static void note_broken(const struct control *c, const struct snapshot *s)
 {
@@ -239,10 +251,12 @@ void publish(struct control *c)
     }
     c->load_failed = false;
     c->generation++;
-    if (c->last)
+    if (c->last) {
         note_changes(c, s);
-    else
+    } else {
         note_routes(c, s);
+        note_dashboard(c);
+    }
     note_broken(c, s);
     note_warnings(c);
     (void)snapshot_free(c->last);

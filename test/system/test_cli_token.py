@@ -1,6 +1,7 @@
 """`mayfly token` and `mayfly dashboard` against a daemon: who gets in by the admin listener."""
 import http.client
 import json
+import re
 import urllib.parse
 
 import pytest
@@ -99,6 +100,21 @@ def test_the_desktop_is_asked_to_open_it(daemon, tmp_path):
         assert not (tmp_path / "opened").exists()
     opener.write_text("#!/bin/sh\nexit 3\n")
     assert "could not open it" in daemon.cli("dashboard", env={"PATH": path, "DISPLAY": ":7"}).stderr
+
+
+@pytest.mark.core
+def test_dev_prints_an_address_that_lets_in_once(mayfly):
+    daemon = mayfly(PROJECT, "--admin-listen", "127.0.0.1:0", command="dev")
+    address = wait_until(lambda: re.search(r"^dashboard (http://\S+/login\?code=\S+) ", daemon.log, re.M))[1]
+    assert address.startswith(url(daemon))
+    assert get(address).status == 303
+    assert get(address).status != 303
+
+
+def test_dev_without_an_admin_listener_prints_none(mayfly):
+    daemon = mayfly(PROJECT, command="dev")
+    daemon.get("/api/x")
+    assert "dashboard" not in daemon.log
 
 
 def test_without_an_admin_listener_there_is_no_dashboard(mayfly):
