@@ -139,15 +139,43 @@ static const uint64_t *number_at(const void *base, const struct family *f)
     return (const uint64_t *)(const void *)((const char *)base + f->offset);
 }
 
+/* Numbers without printf(): a page of many functions is some hundred thousand lines. */
+static int put_u64(struct buf *b, uint64_t n, unsigned digits_min)
+{
+    char text[24];
+    size_t i = sizeof(text);
+
+    do {
+        text[--i] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0 || sizeof(text) - i < digits_min);
+    return buf_append(b, text + i, sizeof(text) - i);
+}
+
+static int put_strs(struct buf *b, const char *const *strs)
+{
+    int r = 0;
+
+    for (; *strs && r == 0; strs++)
+        r = buf_append_str(b, *strs);
+    return r;
+}
+
+#define PUT(b, ...) put_strs((b), (const char *const[]){__VA_ARGS__, NULL})
+
+/* A number's end of a line. */
 static int write_number(struct buf *b, enum form form, uint64_t n)
 {
-    if (form == MICROSECONDS)
-        return buf_printf(b, " %llu.%06llu\n", (unsigned long long)(n / US_PER_S),
-                          (unsigned long long)(n % US_PER_S));
-    if (form == NANOSECONDS)
-        return buf_printf(b, " %llu.%09llu\n", (unsigned long long)(n / NS_PER_S),
-                          (unsigned long long)(n % NS_PER_S));
-    return buf_printf(b, " %llu\n", (unsigned long long)n);
+    uint64_t unit = form == MICROSECONDS ? US_PER_S : form == NANOSECONDS ? NS_PER_S : 1;
+    int r = buf_append(b, " ", 1);
+
+    if (r == 0)
+        r = put_u64(b, n / unit, 1);
+    if (r == 0 && unit > 1)
+        r = buf_append(b, ".", 1);
+    if (r == 0 && unit > 1)
+        r = put_u64(b, n % unit, form == MICROSECONDS ? 6 : 9);
+    return r == 0 ? buf_append(b, "\n", 1) : r;
 }
 
 /* One line for each value of the label. `fn` is NULL for the machine's. */
@@ -159,9 +187,9 @@ static int write_plain(struct buf *b, const struct family *f, const char *fn, co
     for (size_t i = 0; i < f->n_values && r == 0; i++) {
         r = buf_append_str(b, f->name);
         if (r == 0 && fn)
-            r = buf_printf(b, "{fn=\"%s\"", fn);
+            r = PUT(b, "{fn=\"", fn, "\"");
         if (r == 0 && f->label)
-            r = buf_printf(b, "%s%s=\"%s\"", fn ? "," : "{", f->label, f->values[i]);
+            r = PUT(b, fn ? "," : "{", f->label, "=\"", f->values[i], "\"");
         if (r == 0 && (fn || f->label))
             r = buf_append(b, "}", 1);
         if (r == 0)
@@ -170,32 +198,37 @@ static int write_plain(struct buf *b, const struct family *f, const char *fn, co
     return r;
 }
 
+static int write_bucket(struct buf *b, const struct family *f, const char *fn, const char *bound,
+                        uint64_t n)
+{
+    int r = PUT(b, f->name, "_bucket{fn=\"", fn, "\",le=\"", bound, "\"}");
+
+    return r == 0 ? write_number(b, COUNT, n) : r;
+}
+
 static int write_histogram(struct buf *b, const struct family *f, const struct metric_function *fn)
 {
     const struct metric_histogram *h = (const void *)((const char *)fn + f->offset);
-    uint64_t n = 0;
+    uint64_t n = 0, sum = 0;
     int r = 0;
 
     for (size_t i = 0; i <= METRIC_BUCKETS; i++)
         n += h->buckets[i];
     if (n == 0)
         return 0;
-    n = 0;
     for (size_t i = 0; i < METRIC_BUCKETS && r == 0; i++) {
-        n += h->buckets[i];
-        r = buf_printf(b, "%s_bucket{fn=\"%s\",le=\"%s\"} %llu\n", f->name, fn->label,
-                       metric_bounds[i], (unsigned long long)n);
+        sum += h->buckets[i];
+        r = write_bucket(b, f, fn->label, metric_bounds[i], sum);
     }
-    n += h->buckets[METRIC_BUCKETS];
     if (r == 0)
-        r = buf_printf(b,
-                       "%s_bucket{fn=\"%s\",le=\"+Inf\"} %llu\n"
-                       "%s_sum{fn=\"%s\"} %llu.%09llu\n%s_count{fn=\"%s\"} %llu\n",
-                       f->name, fn->label, (unsigned long long)n, f->name, fn->label,
-                       (unsigned long long)(h->sum_ns / NS_PER_S),
-                       (unsigned long long)(h->sum_ns % NS_PER_S), f->name, fn->label,
-                       (unsigned long long)n);
-    return r;
+        r = write_bucket(b, f, fn->label, "+Inf", n);
+    if (r == 0)
+        r = PUT(b, f->name, "_sum{fn=\"", fn->label, "\"}");
+    if (r == 0)
+        r = write_number(b, NANOSECONDS, h->sum_ns);
+    if (r == 0)
+        r = PUT(b, f->name, "_count{fn=\"", fn->label, "\"}");
+    return r == 0 ? write_number(b, COUNT, n) : r;
 }
 
 /* Of the 60 combinations those that there were, and success by http from the start: an alert on a
@@ -206,10 +239,12 @@ static int write_invocations(struct buf *b, const struct family *f,
     int r = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(fn->invocations) && r == 0; i++) {
-        if (fn->invocations[i] > 0 || i == TRIGGER_HTTP * _OUTCOME_MAX + OUTCOME_OK)
-            r = buf_printf(b, "%s{fn=\"%s\",trigger=\"%s\",outcome=\"%s\"} %llu\n", f->name,
-                           fn->label, trigger_name(i / _OUTCOME_MAX),
-                           outcome_name(i % _OUTCOME_MAX), (unsigned long long)fn->invocations[i]);
+        if (fn->invocations[i] == 0 && i != TRIGGER_HTTP * _OUTCOME_MAX + OUTCOME_OK)
+            continue;
+        r = PUT(b, f->name, "{fn=\"", fn->label, "\",trigger=\"", trigger_name(i / _OUTCOME_MAX),
+                "\",outcome=\"", outcome_name(i % _OUTCOME_MAX), "\"}");
+        if (r == 0)
+            r = write_number(b, COUNT, fn->invocations[i]);
     }
     return r;
 }
