@@ -488,3 +488,14 @@ service:
     assert TRACE in text and CALLER in text and f"faas.invocation_id: Str({answer.request_id})" in text
     assert "SeverityText: INFO" in text and "Kind           : Server" in text
     assert "otlp.lost" not in daemon.log
+
+
+def test_a_build_without_libcurl_says_what_it_lacks(tmp_path):
+    project, home = tmp_path / "project", tmp_path / "home"
+    (project / "api").mkdir(parents=True)
+    (project / "api/f.py").write_text("def handler(event, context): pass\n")
+    (home / "libexec").mkdir(parents=True)
+    done = subprocess.run([MAYFLY, "serve", project, "--otlp", "http://127.0.0.1:4318", "--state", tmp_path / "state"],
+                          env={**os.environ, "MAYFLY_HOME": str(home)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "libcurl" in done.stderr
+    assert not (tmp_path / "state").exists()
