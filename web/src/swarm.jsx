@@ -41,6 +41,7 @@ export function LivingPicture({ only = null, height: fixed }) {
     let frame, timer, width = 0, paint;
     const of = new Map();
     const setUp = () => {
+      if (!box.current) return;
       const ratio = Math.min(2, devicePixelRatio || 1);
       width = box.current.clientWidth;
       canvas.current.width = width * ratio;

@@ -38,6 +38,17 @@ function Waterfall({ record: r }) {
   );
 }
 
+// What a handler raised is JSON, as Lambda has it; what a crash left is text.
+function told(r) {
+  try {
+    const { errorType, errorMessage, stackTrace } = JSON.parse(r.stack), what = [errorType, errorMessage].filter(Boolean).join(": ");
+    const lines = Array.isArray(stackTrace) ? stackTrace.map((l) => (typeof l === "string" ? l.replace(/\n$/, "") : JSON.stringify(l))) : [];
+    return { what, stack: [...lines, lines.at(-1)?.includes(what) ? null : what].filter(Boolean).join("\n") };
+  } catch {
+    return { what: r.error, stack: r.stack };
+  }
+}
+
 // A wait status as wait() gives it.
 function exitText(r) {
   if (!r.pid) return "there was no process";
@@ -95,7 +106,7 @@ export function Request({ id }) {
   if (error?.status === 404) return <Still id={id} retry={reload} error={error} />;
   if (error) return <><Heading>Request</Heading><Failure error={error} what="The request could not be read" retry={reload} /></>;
   if (!data) return <><Heading>Request</Heading><Loading lines={6} /></>;
-  const { record: r, logs = [], traceparent } = data;
+  const { record: r, logs = [], traceparent } = data, { what, stack } = told(r), outcome = OUTCOMES[r.outcome]?.[1] ?? r.outcome;
   const times = [["Arrived", <span title={fullTime(r.start_us)}>{clockTime(r.start_us)} <span class="quiet"><Ago us={r.start_us} /></span></span>], ["Function", <FunctionLink name={r.function} />], ["Version", r.version && <code title={r.version}>{shortVersion(r.version)}</code>], ["Trigger", r.trigger], ["Trace", r.trace_id && <code>{r.trace_id}</code>], ["Start", r.cold ? "cold: its function had to be loaded" : "warm"], ["Process", r.pid ? `pid ${r.pid}, ${exitText(r)}` : exitText(r)]];
   const cost = [["CPU user", duration(r.user_us)], ["CPU system", duration(r.system_us)], ["Memory, peak", `${bytes(r.memory_peak_bytes)}${r.memory_limit_bytes ? ` of ${bytes(r.memory_limit_bytes)}` : ""}`], ["Memory, its own", bytes(r.memory_own_bytes)], ["Page faults", `${number(r.minor_faults)} minor, ${number(r.major_faults)} major`], ["Context switches", `${number(r.voluntary_switches)} by waiting, ${number(r.involuntary_switches)} by force`], ["Body", `${bytes(r.bytes_in)} in, ${bytes(r.bytes_out)} out`], ["Log", `${plural(r.log_lines, "line")}${r.log_dropped ? `, ${bytes(r.log_dropped)} dropped` : ""}`], ["Limit that was hit", r.limit && r.limit !== "none" ? `${r.limit}: ${number(r.limit_used)} of ${number(r.limit_max)}` : ""]];
   return (
@@ -106,9 +117,9 @@ export function Request({ id }) {
         <Outcome value={r.outcome} status={r.status} />
       </div>
       <p class="id-row"><code>{r.request_id}</code> <Copy text={r.request_id} label="Copy id" /></p>
-      {r.outcome !== "ok" && <div class="note is-bad" role="note"><p><b>{OUTCOMES[r.outcome]?.[1] ?? r.outcome}</b>{r.error && <>: {r.error}</>}</p></div>}
+      {r.outcome !== "ok" && <div class="note is-bad" role="note"><p><b>{outcome}</b>{what && what !== outcome && <>: {what}</>}</p></div>}
       <section><h2>Where the time went</h2><Waterfall record={r} /></section>
-      {r.stack && <section><div class="title-row"><h2>Stack</h2><Copy text={r.stack} /></div><pre class="stack" tabIndex={0}>{r.stack}</pre></section>}
+      {stack && <section><div class="title-row"><h2>Stack</h2><Copy text={stack} /></div><pre class="stack" tabIndex={0}>{stack}</pre></section>}
       <div class="pair facts-pair"><section><h2>Record</h2><Facts rows={times} /></section><section><h2>What it took</h2><Facts rows={cost} /></section></div>
       <section><h2>Log</h2>{logs.length ? <LogLines lines={logs} relative={r.start_us} /> : <p class="quiet">It printed nothing{r.log_dropped ? " that was kept" : ""}.</p>}</section>
       <section><h2>In a terminal</h2>
