@@ -170,6 +170,43 @@ static napi_value js_is_quiet(napi_env env, napi_callback_info info)
     return boolean(env, loop && direct_is_quiet(loop));
 }
 
+#define HANDLES_MAX                                                                                \
+    1024 /* that keep the event loop alive; with more of them it counts as at work */
+
+struct handles {
+    struct uv_handle_s *list[HANDLES_MAX];
+    size_t n;
+};
+
+static void on_reference(struct uv_handle_s *handle, void *arg)
+{
+    struct handles *handles = arg;
+
+    if (uv_has_ref(handle) && handles->n < HANDLES_MAX)
+        handles->list[handles->n++] = handle;
+}
+
+/* isAtWork(): whether the thread pool, or a native module in it, has still to answer: hashes,
+ * images, name look-ups. Node lists handles and some requests only. Without its handles the event
+ * loop lives for its requests alone. */
+static napi_value js_is_at_work(napi_env env, napi_callback_info info)
+{
+    static struct handles handles;
+    struct uv_loop_s *loop = loop_of(env);
+    bool is_at_work;
+
+    if (!loop)
+        return boolean(env, false);
+    handles.n = 0;
+    uv_walk(loop, on_reference, &handles);
+    for (size_t i = 0; i < handles.n; i++)
+        uv_unref(handles.list[i]);
+    is_at_work = uv_loop_alive(loop);
+    for (size_t i = 0; i < handles.n; i++)
+        uv_ref(handles.list[i]);
+    return boolean(env, is_at_work);
+}
+
 /* run(): forks workers for ever, and returns in each of them. */
 static napi_value js_run(napi_env env, napi_callback_info info)
 {
@@ -330,6 +367,7 @@ NAPI_MODULE_INIT(/* env, exports */)
         {"errorBody", js_error_body},
         {"catchSignals", js_catch_signals},
         {"isQuiet", js_is_quiet},
+        {"isAtWork", js_is_at_work},
         {"stay", js_stay},
         {"receive", direct_receive},
         {"body", direct_body},

@@ -61,6 +61,7 @@ void uv_ref(void *handle);
 void uv_walk(struct uv_loop_s *loop, void (*callback)(struct uv_handle_s *handle, void *arg),
              void *arg);
 int uv_is_active(const struct uv_handle_s *handle);
+int uv_has_ref(const struct uv_handle_s *handle);
 int uv_handle_get_type(const struct uv_handle_s *handle);
 int uv_loop_alive(const struct uv_loop_s *loop);
 void uv_update_time(struct uv_loop_s *loop);

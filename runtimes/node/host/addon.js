@@ -13,6 +13,7 @@ const plain = {
   waits: () => false,
   pid: () => process.pid,
   catchSignals() {},
+  isAtWork: () => false,
   pair: null,
   errorBody: (error, json) => [json, ''],
   draw(array) {
@@ -25,6 +26,7 @@ function load(file, mode) {
 
   try {
     process.dlopen(holder, file);
+    module.exports.isAtWork = holder.exports.isAtWork;
     return holder.exports;
   } catch (error) {
     plain.why = error.message;
@@ -36,4 +38,5 @@ function load(file, mode) {
   }
 }
 
-module.exports = { load };
+/* isAtWork is of what has been loaded, for adapters. */
+module.exports = { load, isAtWork: plain.isAtWork };

@@ -245,6 +245,27 @@ def test_works_in_a_worker(mayfly, what):
         assert daemon.get("/api/one").text == "well", daemon.stdout
 
 
+@pytest.mark.parametrize("what", ["crypto.pbkdf2", "zlib.brotliCompress", "fs.stat"])
+def test_long_work_of_the_thread_pool_is_waited_for(mayfly, mode, what):
+    """A handler that waits for nothing else is not given up: the pool's work is no resource that node lists."""
+    work = {"crypto.pbkdf2": "pbkdf2('a', 'b', 1500000, 32, 'sha256'", "fs.stat": "stat('/dev/null'",
+            "zlib.brotliCompress": "brotliCompress(require('crypto').randomBytes(1500000)"}[what]
+    daemon = mayfly({"api/one.js": """
+        const module_ = require('%s');
+        exports.handler = () => new Promise((done) => {
+          const began = Date.now();
+          const again = (error) => (Date.now() - began > 700 ? done({ statusCode: 200, body: String(error) }) : module_.%s, again));
+          again(null);
+        });
+        exports.never = () => new Promise(() => {});
+    """ % (what.split(".")[0], work), "mayfly.json": {"functions": {
+        "never": {"handler": "api/one.never", "routes": ["/never"]}}, "defaults": {"timeout": 60, "memory": 256}}},
+        env=mode, command="dev")
+    assert daemon.get("/api/one").text == "null"
+    never = daemon.get("/never")
+    assert never.status == 500 and never.json()["errorType"] == "Runtime.NodeJsExit"
+
+
 def test_worker_threads(mayfly):
     """They work, or say that they do not: they never hang."""
     daemon = mayfly({"api/one.js": """

@@ -2,6 +2,7 @@
 
 /* Lambda's contract: handler(event, context[, callback]), plain or async. */
 
+const addon = require('../addon');
 const { HostError, hasBody, readBody } = require('./common');
 const { Context, fromHttp, fromJson, isHttp } = require('./lambda-event');
 const { answer, answerJson } = require('./lambda-result');
@@ -22,7 +23,7 @@ function onIdle(callback, idle) {
   const before = idle ? idle.resources : process.getActiveResourcesInfo().length;
   let looks = 0, needed = IDLE_LOOKS, timer = null;
   const look = () => {
-    looks = process.getActiveResourcesInfo().length > before ? 0 : looks + 1;
+    looks = process.getActiveResourcesInfo().length > before || addon.isAtWork() ? 0 : looks + 1;
     if (looks >= needed) callback();
     else wait(needed === 1 ? HURRY_MS : IDLE_MS);
   };
