@@ -92,11 +92,11 @@ static const char *search_index(const struct log_search *x)
 static const char *search_place(const struct log_search *x)
 {
     if (x->q->order == STORE_BY_NUMBER)
-        return " AND number > ?8";
+        return " AND number > ?6";
     if (!x->has_place)
         return "";
-    return x->forward ? " AND time_us >= ?7 AND (time_us > ?7 OR number > ?8)"
-                      : " AND time_us <= ?7 AND (time_us < ?7 OR number < ?8)";
+    return x->forward ? " AND time_us >= ?5 AND (time_us > ?5 OR number > ?6)"
+                      : " AND time_us <= ?5 AND (time_us < ?5 OR number < ?6)";
 }
 
 static const char *search_order(const struct log_search *x)
@@ -115,14 +115,14 @@ static int search_text(const struct log_search *x, struct buf *b)
     } conditions[] = {
         {q->request_id.len > 0, " AND request_id BETWEEN ?1 AND ?2"},
         {x->function_id > 0, " AND function_id = ?3"},
-        {x->version_id > 0, " AND version_id = ?4"},
-        {x->has_version_name, " AND version_id IN (SELECT id FROM versions WHERE name = ?5)"},
-        {q->stream >= 0, " AND stream = ?6"},
-        {q->since_us > 0, " AND time_us >= ?9"},
-        {q->until_us > 0, " AND time_us < ?10"},
+        {x->has_version_name, " AND version_id IN (SELECT id FROM versions WHERE name = ?4)"},
+        {q->since_us > 0, " AND time_us >= ?7"},
+        {q->until_us > 0, " AND time_us < ?8"},
     };
-    int r =
-        buf_printf(b, "SELECT number, time_us, text FROM log_lines %s WHERE TRUE", search_index(x));
+    int r = buf_printf(b,
+                       "SELECT number, time_us, version_id, stream, text FROM log_lines %s"
+                       " WHERE TRUE",
+                       search_index(x));
 
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(conditions); i++)
         r = conditions[i].holds ? buf_append_str(b, conditions[i].sql) : 0;
@@ -135,33 +135,38 @@ static void search_bind(const struct log_search *x, sqlite3_stmt *q)
     bind_blob(q, 1, slice(x->low, REQUEST_ID_SIZE));
     bind_blob(q, 2, slice(x->high, REQUEST_ID_SIZE));
     bind_u64(q, 3, x->function_id);
-    bind_u64(q, 4, x->version_id);
-    bind_text(q, 5, x->q->version);
-    bind_u64(q, 6, (uint64_t)MAX(x->q->stream, 0));
-    bind_u64(q, 7, x->time_us);
-    bind_u64(q, 8, x->number);
-    bind_u64(q, 9, x->q->since_us);
-    bind_u64(q, 10, x->q->until_us);
+    bind_text(q, 4, x->q->version);
+    bind_u64(q, 5, x->time_us);
+    bind_u64(q, 6, x->number);
+    bind_u64(q, 7, x->q->since_us);
+    bind_u64(q, 8, x->q->until_us);
 }
 
-/* Fills the page with the numbers of lines that hold the text. Returns 1 if there may be more of
- * them behind *ret_last, 0 at the end, or -errno. */
+/* What no index leads to is looked at here, so that one line after the other comes past the clock.
+ */
+static bool fits(const struct log_search *x, sqlite3_stmt *q)
+{
+    if (x->version_id > 0 && column_u64(q, 2) != x->version_id)
+        return false;
+    if (x->q->stream >= 0 && column_u64(q, 3) != (uint64_t)x->q->stream)
+        return false;
+    return x->q->text.len == 0 || holds(column_bytes(q, 4), x->q->text);
+}
+
+/* Fills the page with the numbers of lines that fit. Returns 1 if there may be more of them
+ * behind *ret_last, 0 at the end, or -errno. */
 static int search_numbers(struct store *s, const struct log_search *x, sqlite3_stmt *q,
                           uint64_t *numbers, size_t *ret_n, struct place *ret_last)
 {
-    uint64_t deadline_ns = clock_now_ns() + ANSWER_MS * NS_PER_MS;
-    struct slice text = x->q->text;
+    uint64_t deadline_ns = clock_now_ns() + s->answer_ms * NS_PER_MS;
     size_t n = 0;
     int r;
 
     for (uint32_t seen = 1; (r = store_step(s, q)) > 0; seen++) {
-        struct slice line;
-
         if (n == x->limit)
             break;
         *ret_last = (struct place){column_u64(q, 1), column_u64(q, 0)};
-        line = text.len > 0 ? column_bytes(q, 2) : SLICE_NULL;
-        if (text.len == 0 || memmem(line.base, line.len, text.base, text.len))
+        if (fits(x, q))
             numbers[n++] = ret_last->number;
         if (seen % CHECK_ROWS == 0 && clock_now_ns() > deadline_ns)
             break;

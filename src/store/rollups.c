@@ -16,6 +16,7 @@
 #define DAY_S      86400
 #define FOLD_LAG_S 60 /* most requests that begin in a minute have ended then */
 #define SQL_MAX    4096
+#define SANE_MAX   (1ull << 50) /* 13 days in ns, a petabyte */
 
 /* Numbers of a rollup: added up, or the highest of them. Outcomes come behind, as "outcome_ok". */
 static const struct sum {
@@ -118,16 +119,19 @@ static int open_rollup(struct store *s, uint64_t start_us, uint64_t function_id,
 {
     struct rollups *r = s->rollups;
     struct open_rollup *o = find(r, start_us, function_id, version_id);
-    int x;
 
     if (!o) {
-        if (r->n == ROLLUPS_OPEN_MAX && (x = rollups_write(s)) < 0)
+        int x = r->n == ROLLUPS_OPEN_MAX ? rollups_write(s) : 0;
+
+        if (x < 0)
             return x;
         if (!r->open[r->n])
             r->open[r->n] = malloc(sizeof(*o));
         o = r->open[r->n];
-        if (!o)
-            return store_complain(s, -ENOMEM, "out of memory");
+        if (!o) {
+            (void)store_complain(s, -ENOMEM, "out of memory");
+            return -ENOMEM;
+        }
         memset(o, 0, sizeof(*o));
         o->function_id = function_id;
         o->version_id = version_id;
@@ -137,6 +141,12 @@ static int open_rollup(struct store *s, uint64_t start_us, uint64_t function_id,
     }
     *ret = o;
     return 0;
+}
+
+/* One number that cannot be true must not make a sum overflow for ever. */
+static uint64_t sane(uint64_t v)
+{
+    return MIN(v, SANE_MAX);
 }
 
 static uint64_t mib_us(const struct record *r)
@@ -156,13 +166,13 @@ static void add(struct open_rollup *o, const struct record *r)
     s->count++;
     s->outcomes[r->outcome]++;
     s->cold += r->cold > 0;
-    s->run_ns += r->run_ns;
-    s->user_us += r->user_us;
-    s->system_us += r->system_us;
-    s->mib_us += mib_us(r);
-    s->bytes_in += r->bytes_in;
-    s->bytes_out += r->bytes_out;
-    s->log_lines += r->log_lines;
+    s->run_ns += sane(r->run_ns);
+    s->user_us += sane(r->user_us);
+    s->system_us += sane(r->system_us);
+    s->mib_us += sane(mib_us(r));
+    s->bytes_in += sane(r->bytes_in);
+    s->bytes_out += sane(r->bytes_out);
+    s->log_lines += sane(r->log_lines);
     s->memory_peak_bytes = MAX(s->memory_peak_bytes, r->memory_peak_bytes);
     s->total_max_us = MAX(s->total_max_us, r->total_ns / 1000);
     histogram_add(&s->total, r->total_ns / 1000);
@@ -176,7 +186,7 @@ static void add(struct open_rollup *o, const struct record *r)
 int rollups_add(struct store *s, const struct record *r, uint64_t function_id, uint64_t version_id)
 {
     uint64_t start_us = r->start_us - r->start_us % (MINUTE_S * US_PER_S);
-    struct open_rollup *o;
+    struct open_rollup *o = NULL;
     int x = open_rollup(s, start_us, function_id, version_id, &o);
 
     if (x < 0)

@@ -14,6 +14,8 @@
 #define RESERVE_BYTES    (8 * MIB) /* twice the journal */
 #define BUSY_MS          250       /* waiting for another process' lock, a look by hand, say */
 #define ANSWER_MS        120       /* after which a search hands back what it has */
+#define SEARCH_WHOLE_MAX 1500000   /* records of a file that are looked at in one go; of more, */
+#define SEARCH_SLICE     100000    /* so many at a time: some 10 ms */
 #define NAMES_CACHED_MAX 4096
 #define ROLLUPS_OPEN_MAX 128 /* in memory at once, 19 KB each; beyond it they are written early */
 
@@ -57,6 +59,11 @@ struct store {
 
     struct names *names;
     struct rollups *rollups; /* what the open transaction adds */
+
+    /* Constants, which tests make small. */
+    unsigned answer_ms;
+    uint64_t search_whole_max;
+    uint64_t search_slice_rows;
 
     /* When the clock can be believed (retain.c). */
     uint64_t retained_wall_us;
@@ -128,6 +135,7 @@ int reserve_give_up(struct store *s);
 void bind_u64(sqlite3_stmt *q, int at, uint64_t v);        /* cut at 2^63 - 1 */
 void bind_text(sqlite3_stmt *q, int at, struct slice s);   /* borrowed until the next reset */
 void bind_blob(sqlite3_stmt *q, int at, struct slice s);   /* likewise; empty is NULL */
+bool holds(struct slice bytes, struct slice part);         /* an empty part: always */
 struct slice column_bytes(sqlite3_stmt *q, int at);        /* of a text or a blob */
 static inline uint64_t column_u64(sqlite3_stmt *q, int at) /* below 0 is 0 */
 {
@@ -193,6 +201,9 @@ void names_forget(struct names *n);
 
 /* ---- records.c ---- */
 
+/* Gives the record of a number: 1, or 0 if there is none. Its strings live until *q is reset. */
+int records_read(struct store *s, uint64_t number, sqlite3_stmt **q, struct record *ret,
+                 char id[static REQUEST_ID_LEN + 1]);
 int records_columns(struct store *s); /* adds those that RECORD_FIELDS has and the table has not */
 
 /* ---- rollups.c ---- */

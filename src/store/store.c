@@ -144,6 +144,13 @@ void bind_blob(sqlite3_stmt *q, int at, struct slice s)
     (void)sqlite3_bind_blob64(q, at, s.base, s.len, SQLITE_STATIC);
 }
 
+bool holds(struct slice bytes, struct slice part)
+{
+    if (part.len == 0 || bytes.len < part.len)
+        return part.len == 0;
+    return memmem(bytes.base, bytes.len, part.base, part.len) != NULL;
+}
+
 struct slice column_bytes(sqlite3_stmt *q, int at)
 {
     const void *bytes = sqlite3_column_blob(q, at);
@@ -334,24 +341,39 @@ static int lock(struct store *s, struct error *err)
     return 0;
 }
 
+/* Sees to it that there is a file of ours, for nobody else to read; SQLite gives its journal the
+ * same mode. (SQLite's own flag against links would refuse those in the folder's path, too.) */
+static int make_file(struct store *s)
+{
+    int fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    struct stat st;
+    int r = 0;
+
+    if (fd < 0)
+        return error_set_errno(&s->error, -errno, "%s: opening", s->path);
+    if (fstat(fd, &st) < 0)
+        r = error_set_errno(&s->error, -errno, "%s: opening", s->path);
+    else if (!S_ISREG(st.st_mode))
+        r = store_complain(s, -EINVAL, "is no regular file");
+    (void)close(fd);
+    return r;
+}
+
 static int open_db(struct store *s)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
-    mode_t mask;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     char pragmas[512];
-    int code, r;
+    int code, r = make_file(s);
 
+    if (r < 0)
+        return r;
     /* One thread, and nobody asks SQLite how much memory it has. Refused, harmlessly, from the
      * second file on. */
     (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    mask = umask(0077);
     code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
-    if (code != SQLITE_OK) {
-        (void)umask(mask);
+    if (code != SQLITE_OK)
         return store_fail(s, code, "opening");
-    }
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1280, 400);
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -364,9 +386,7 @@ static int open_db(struct store *s)
                    "PRAGMA journal_size_limit = %llu; PRAGMA foreign_keys = OFF;"
                    "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;",
                    CACHE_BYTES / 1024, WAL_BYTES / 8192, WAL_BYTES);
-    r = store_exec(s, pragmas);
-    (void)umask(mask);
-    return r;
+    return store_exec(s, pragmas);
 }
 
 /* Says of a file that reads as a database whether all of it does. */
@@ -421,6 +441,9 @@ int store_open(const char *path, unsigned flags, struct store **ret, struct erro
     if (!s)
         return error_set(err, -ENOMEM, "out of memory");
     s->lock_fd = -1;
+    s->answer_ms = ANSWER_MS;
+    s->search_whole_max = SEARCH_WHOLE_MAX;
+    s->search_slice_rows = SEARCH_SLICE;
     s->path = slice_dup(slice_str(path));
     s->names = names_new();
     s->rollups = rollups_new();

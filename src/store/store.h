@@ -7,13 +7,13 @@
  * One process, one thread, one `struct store` for a file; a second one gets -EBUSY. Times are wall
  * clock microseconds since 1970 (`_us` of a moment) or durations (`_us` of a length).
  *
- * Every function may return, besides what it says itself:
- *   -ENOSPC   the disk, or the quota of it, is full      -EUCLEAN  the file is damaged: free the
- * store, and -EROFS    the file cannot be written to                        open it with
- * STORE_SUSPECT -EBUSY    another process has locked it: try again   -EIO, -ENOMEM, ... and
- * store_error() then says it in a sentence. Rows are borrowed: what a callback gets is valid until
- * it returns. A callback that returns other than 0 ends the query, which then returns the same.
- * Callbacks may not call the store. */
+ * Every function may return, besides what it says itself: -ENOSPC (the disk, or the quota of it, is
+ * full), -EUCLEAN (the file is damaged: free the store, and open it with STORE_SUSPECT), -EROFS (it
+ * cannot be written to), -EBUSY (another process has locked it: try again), -EIO, -ENOMEM or
+ * another -errno. What it was says store_error(), in a sentence.
+ *
+ * Rows are borrowed: what a callback gets is valid until it returns. A callback that returns other
+ * than 0 ends the query, which then returns the same. Callbacks may not call the store. */
 
 #include "base/error.h"
 #include "base/slice.h"

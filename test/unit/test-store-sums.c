@@ -389,6 +389,22 @@ static void test_where_minutes_are_gone_usage_is_of_whole_hours_or_days(void **u
     assert_int_equal(seen.sum.count, MINUTES);
 }
 
+static void test_numbers_that_cannot_be_true_do_not_break_the_sums(void **unused)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        struct record r = record_at(T0, i);
+
+        r.run_ns = r.user_us = r.system_us = r.bytes_in = r.bytes_out = r.log_lines = UINT64_MAX;
+        r.memory_limit_bytes = r.memory_peak_bytes = r.total_ns = r.wait_ns = UINT64_MAX;
+        add(&r);
+        commit();
+    }
+    series("", T0, T0 + DAY_US, 60);
+    assert_int_equal(seen.sum.count, 100);
+    assert_int_equal(usage(STORE_USAGE_DAY, "", T0, T0 + DAY_US), 1);
+    assert_int_equal(used.invocations, 100);
+}
+
 /* ---- versions, losses ---- */
 
 static int see_version(void *ctx, const struct store_version *v)
@@ -470,6 +486,7 @@ int main(void)
         TEST(test_usage_of_any_span_is_exact_to_the_minute),
         TEST(test_usage_until_now_has_the_minute_that_runs),
         TEST(test_where_minutes_are_gone_usage_is_of_whole_hours_or_days),
+        TEST(test_numbers_that_cannot_be_true_do_not_break_the_sums),
         TEST(test_versions_know_when_they_ran_and_how_often),
         TEST(test_losses_are_told_the_latest_first),
     };

@@ -287,6 +287,23 @@ static void test_a_link_in_the_place_of_the_file_is_not_followed(void **unused)
     assert_int_equal(access(target, F_OK), -1);
 }
 
+static void test_a_folder_may_be_reached_by_a_link(void **unused)
+{
+    struct error err = ERROR_NULL;
+
+    store = store_free(store);
+    assert_int_equal(symlink(folder, at("here")), 0);
+    if (store_open(at("here/" STORE_NAME), 0, &store, &err) < 0)
+        fail_msg("%s", err.text);
+    fill(1);
+    store = store_free(store);
+    assert_int_equal(mkdir(at("folder.db"), 0700), 0);
+    assert_true(store_open(at("folder.db"), 0, &store, &err) < 0);
+    assert_int_equal(mkfifo(at("pipe.db"), 0600), 0);
+    assert_int_equal(store_open(at("pipe.db"), 0, &store, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "pipe.db"));
+}
+
 static void test_others_cannot_read_the_file(void **unused)
 {
     struct stat st;
@@ -401,6 +418,7 @@ int main(void)
         TEST(test_another_program_that_writes_is_waited_for_and_told),
         TEST(test_a_folder_that_cannot_be_written_to_is_named),
         TEST(test_a_link_in_the_place_of_the_file_is_not_followed),
+        TEST(test_a_folder_may_be_reached_by_a_link),
         TEST(test_others_cannot_read_the_file),
         TEST(test_a_file_that_may_not_grow_loses_a_batch_and_heals),
         TEST(test_a_full_disk_loses_a_batch_and_heals),

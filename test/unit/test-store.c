@@ -3,6 +3,8 @@
 
 #include "test-store.h"
 
+#include "store/store-internal.h"
+
 #define SEEN_MAX 4000
 
 /* What a query has given. */
@@ -141,7 +143,46 @@ static void fill(void)
     commit();
 }
 
-static void test_records_are_found_by_each_of_their_marks(void **unused)
+/* Goes through all pages and says how many rows they had. */
+static size_t walk(struct store_query q, uint64_t *ret, size_t (*page)(struct store_query))
+{
+    char cursor[STORE_CURSOR_MAX] = "";
+    size_t n = 0;
+
+    for (unsigned pages = 0;; pages++) {
+        assert_true(pages < 1000);
+        q.cursor = slice_str(cursor);
+        (void)page(q);
+        for (size_t i = 0; i < seen.n; i++)
+            ret[n++] = seen.numbers[i];
+        if (!seen.cursor[0])
+            return n;
+        (void)strcpy(cursor, seen.cursor);
+    }
+}
+
+/* Each of the pages that lead to all of them, whatever the size and the order. */
+static void find_all(const char *what, struct store_query q, size_t n)
+{
+    static const uint32_t limits[] = {STORE_LIMIT_MAX, 7};
+    uint64_t numbers[1000];
+
+    for (int order = STORE_BY_TIME; order <= STORE_BY_NUMBER; order++) {
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+            size_t found;
+
+            q.order = (enum store_order)order;
+            q.limit = limits[i];
+            found = walk(q, numbers, find);
+            if (found != n)
+                fail_msg("%s, order %d: %zu, not %zu", what, order, found, n);
+            for (size_t k = 1; k < n && order == STORE_BY_TIME; k++)
+                assert_true(numbers[k] < numbers[k - 1]);
+        }
+    }
+}
+
+static void find_by_marks(void)
 {
     struct store_query any = STORE_QUERY_ANY;
     const struct {
@@ -190,20 +231,29 @@ static void test_records_are_found_by_each_of_their_marks(void **unused)
          4},
     };
 
-    fill();
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct store_query q = cases[i].q;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        find_all(cases[i].what, cases[i].q, cases[i].n);
+}
 
-        q.limit = STORE_LIMIT_MAX;
-        if (find(q) != cases[i].n)
-            fail_msg("%s: %zu, not %zu", cases[i].what, seen.n, cases[i].n);
-        /* By duration and by number the same ones are found. */
-        q.order = STORE_BY_DURATION;
-        if (find(q) != cases[i].n)
-            fail_msg("%s by duration: %zu, not %zu", cases[i].what, seen.n, cases[i].n);
-        q.order = STORE_BY_NUMBER;
-        if (find(q) != cases[i].n)
-            fail_msg("%s by number: %zu, not %zu", cases[i].what, seen.n, cases[i].n);
+static void test_records_are_found_by_each_of_their_marks(void **unused)
+{
+    fill();
+    find_by_marks();
+}
+
+/* Of very many records an answer looks at a part, and says where to go on. */
+static void test_answers_that_end_early_add_up_to_the_whole(void **unused)
+{
+    static const unsigned sizes[] = {0, 1, 7, 100, 299, 300, 1000};
+
+    fill();
+    store->search_whole_max = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        store->search_slice_rows = sizes[i];
+        store->answer_ms = 0;
+        find_by_marks();
+        store->answer_ms = 1000;
+        find_by_marks();
     }
 }
 
@@ -220,24 +270,6 @@ static void test_the_beginning_of_an_id_finds_it(void **unused)
     q.request_id = slice(id.base, 2);
     q.limit = 1000;
     assert_int_equal(find(q), 300);
-}
-
-/* Goes through all pages and says how many rows they had. */
-static size_t walk(struct store_query q, uint64_t *ret, size_t (*page)(struct store_query))
-{
-    char cursor[STORE_CURSOR_MAX] = "";
-    size_t n = 0;
-
-    for (unsigned pages = 0;; pages++) {
-        assert_true(pages < 1000);
-        q.cursor = slice_str(cursor);
-        (void)page(q);
-        for (size_t i = 0; i < seen.n; i++)
-            ret[n++] = seen.numbers[i];
-        if (!seen.cursor[0])
-            return n;
-        (void)strcpy(cursor, seen.cursor);
-    }
 }
 
 static void test_pages_of_records_follow_each_other(void **unused)
@@ -535,6 +567,7 @@ int main(void)
         TEST(test_numbers_beyond_what_the_file_holds_are_cut),
         TEST(test_a_request_id_that_is_none_spoils_nothing),
         TEST(test_records_are_found_by_each_of_their_marks),
+        TEST(test_answers_that_end_early_add_up_to_the_whole),
         TEST(test_the_beginning_of_an_id_finds_it),
         TEST(test_pages_of_records_follow_each_other),
         TEST(test_equally_slow_records_are_each_on_one_page),
