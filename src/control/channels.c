@@ -85,7 +85,8 @@ static void on_logs(struct control *c, const struct wire_logs *m)
 
 void channels_send_gateway(struct control *c, struct wire_message *m)
 {
-    (void)wire_send(&c->gateway, m);
+    if (wire_is_open(&c->gateway))
+        (void)wire_send(&c->gateway, m);
 }
 
 void channels_on_taken(struct keep *k, uint64_t batch)

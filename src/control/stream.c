@@ -49,7 +49,7 @@ static void watch_send(struct streams *s, uint32_t interval_ms)
     struct wire_message m = {.type = WIRE_WATCH, .watch = {.interval_ms = interval_ms}};
 
     s->interval_ms = interval_ms;
-    (void)wire_send(&s->control->gateway, &m);
+    channels_send_gateway(s->control, &m);
 }
 
 static void watch_update(struct streams *s)
