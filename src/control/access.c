@@ -87,6 +87,22 @@ int access_login_url(struct control *c, char ret[static ACCESS_URL_MAX])
 
 /* ---- telling ---- */
 
+void access_note_use(struct control *c, const struct http_head *head)
+{
+    static const struct slice bearer = SLICE_LIT("bearer ");
+    uint8_t hash[ACCESS_HASH_SIZE];
+    struct slice value;
+    int r;
+
+    if (!keep_store(&c->keep) || !http_head_find(head, "authorization", &value) ||
+        value.len <= bearer.len || !slice_eq_nocase(slice(value.base, bearer.len), bearer) ||
+        access_hash(slice_trim(slice(value.base + bearer.len, value.len - bearer.len)), hash) < 0)
+        return;
+    r = store_token_used(keep_store(&c->keep), hash, clock_wall_us());
+    if (r < 0 && r != -ENOENT)
+        keep_read_failed(&c->keep, r); /* it was let in all the same */
+}
+
 void access_tell(struct control *c)
 {
     static uint8_t hashes[ACCESS_HASHES_MAX][ACCESS_HASH_SIZE];

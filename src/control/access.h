@@ -5,6 +5,7 @@
 
 #include "base/def.h"
 #include "base/slice.h"
+#include "http/http.h"
 
 #define ACCESS_SECRET_BYTES 32
 #define ACCESS_SECRET_SIZE  48 /* as text, base64url, with "mf_" and NUL */
@@ -43,6 +44,9 @@ bool access_entry_take(struct access_entry *entries, size_t n, const uint8_t has
  * admin listener, or -errno. */
 #define ACCESS_URL_MAX 1024
 int access_login_url(struct control *c, char ret[static ACCESS_URL_MAX]);
+
+/* Notes that the token of this request, if it has one, was used. */
+void access_note_use(struct control *c, const struct http_head *head);
 
 /* Tells the gateway who may come in now. */
 void access_tell(struct control *c);

@@ -1,5 +1,6 @@
 /* From a complete request to the function that answers it: path, method, parameters. */
 
+#include "control/access.h"
 #include "control/api-internal.h"
 
 #include "base/parse.h"
@@ -256,6 +257,8 @@ void connection_dispatch(struct api_connection *c)
         return;
     }
     c->head_only = slice_eq(head.method, SLICE_LIT("HEAD"));
+    if (!c->local)
+        access_note_use(c->api->control, &head);
     call_run(&call);
     assert(call.answered);
     buf_deinit(&call.text);

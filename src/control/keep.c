@@ -247,19 +247,32 @@ void keep_commit(struct keep *k)
 
 /* ---- forgetting ---- */
 
+/* Said once for all that went in a row. */
+static void forgotten_say(struct keep *k)
+{
+    const struct store_retained *gone = &k->forgotten;
+
+    if (gone->records + gone->log_lines + gone->captures > 0)
+        log_info("store.forgot", "records=%llu log_lines=%llu captures=%llu",
+                 (unsigned long long)gone->records, (unsigned long long)gone->log_lines,
+                 (unsigned long long)gone->captures);
+    k->forgotten = (struct store_retained){0};
+}
+
 static void on_retain(struct loop_timer *t)
 {
     struct keep *k = container_of(t, struct keep, retain);
-    struct store_retained gone = {0};
+    bool waiting = k->pending.records + k->pending.log_lines > 0; /* let those go first */
     int r = 0;
 
-    if (k->status == KEEP_OK && k->pending.records + k->pending.log_lines == 0)
-        r = store_retain(k->store, &k->retention, clock_wall_us(), RETAIN_BUDGET_MS, &gone);
-    else if (k->status == KEEP_OK)
-        r = 1; /* rows wait to be committed: let them go first */
+    if (k->store && !waiting && k->status != KEEP_FAILED)
+        r = store_retain(k->store, &k->retention, clock_wall_us(), RETAIN_BUDGET_MS, &k->forgotten);
     if (r < 0)
         write_failed(k, r);
-    (void)loop_timer_after(k->loop, t, r == 1 ? RETAIN_MORE_NS : RETAIN_PERIOD_NS, on_retain);
+    if (r == 0 && !waiting)
+        forgotten_say(k);
+    (void)loop_timer_after(k->loop, t, r == 1 || waiting ? RETAIN_MORE_NS : RETAIN_PERIOD_NS,
+                           on_retain);
 }
 
 void keep_set_retention(struct keep *k, struct retention *r_consume)

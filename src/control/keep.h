@@ -44,6 +44,7 @@ struct keep {
     struct keep_lost lost_ever; /* since the start, for /metrics and people */
     struct loop_timer commit, retain;
     struct retention retention;
+    struct store_retained forgotten; /* since the last time that all was within its limits */
 
     /* Set by the owner. */
     void (*on_taken)(struct keep *k, uint64_t batch);

@@ -14,7 +14,8 @@ int node_find_wanted(const char *dir, char **ret, struct error *err);
 /* Whether a file of that name chooses a node. */
 bool node_is_version_file(const char *name);
 
-#define NODE_CHECKED "checked-" /* how what node_check() keeps begins, in the folder of dependencies */
+#define NODE_CHECKED                                                                               \
+    "checked-" /* how what node_check() keeps begins, in the folder of dependencies */
 
 /* Tries out whether the node at `path` can be forked: `host` is mayfly-node, which says by four
  * lines what check.js prints. That it can is kept in the folder `deps` (or nowhere, if NULL), and

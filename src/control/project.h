@@ -23,7 +23,7 @@ struct project_options {
     const char *deps;         /* where they are kept; NULL as well */
     const char *secrets;      /* state folder with the secrets; NULL: their values are not needed */
     const char *secrets_hint; /* behind "mayfly secret set NAME" in advice, or NULL */
-    const char *otlp; /* where records and lines are exported to; NULL: nowhere */
+    const char *otlp;         /* where records and lines are exported to; NULL: nowhere */
     bool dev;
     bool own_users;         /* functions run as users of their own, not as the daemon's */
     bool progress;          /* stderr is a terminal: show what takes long */
