@@ -11,17 +11,57 @@
 
 /* ---- functions ---- */
 
-static void put_routes(struct jsonw *w, const struct snapshot *s, uint32_t function)
+/* The routes of each function, so that not all are gone through for each: there may be very many of
+ * both. */
+struct routes_index {
+    uint32_t *first; /* of each function; ROUTES_END: none */
+    uint32_t *next;  /* of each route: the next of the same function */
+};
+
+#define ROUTES_END UINT32_MAX
+
+static void routes_index_free(struct routes_index *x)
+{
+    free(x->first);
+    free(x->next);
+}
+
+/* Returns 0 or -ENOMEM. s may be NULL. */
+static int routes_index_make(const struct snapshot *s, struct routes_index *ret)
+{
+    struct routes_index x = {
+        .first = malloc(((s ? s->n_functions : 0) + 1ULL) * sizeof(uint32_t)),
+        .next = malloc(((s ? s->n_routes : 0) + 1ULL) * sizeof(uint32_t)),
+    };
+
+    if (!x.first || !x.next) {
+        routes_index_free(&x);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; s && i < s->n_functions; i++)
+        x.first[i] = ROUTES_END;
+    for (uint32_t i = s ? s->n_routes : 0; i-- > 0;) {
+        const struct route *r = &s->routes[i];
+
+        if (r->builtin != BUILTIN_NONE)
+            continue;
+        x.next[i] = x.first[r->function];
+        x.first[r->function] = i;
+    }
+    *ret = x;
+    return 0;
+}
+
+static void put_routes(struct jsonw *w, const struct snapshot *s, const struct routes_index *x,
+                       uint32_t function)
 {
     char text[ROUTE_PATTERN_MAX + 64];
 
     jsonw_key(w, "routes");
     jsonw_array_begin(w);
-    for (uint32_t i = 0; i < s->n_routes; i++) {
+    for (uint32_t i = x->first[function]; i != ROUTES_END; i = x->next[i]) {
         const struct route *r = &s->routes[i];
 
-        if (r->builtin != BUILTIN_NONE || r->function != function)
-            continue;
         (void)snprintf(text, sizeof(text), "%s%s%s", r->method ? r->method : "",
                        r->method ? " " : "", r->pattern);
         jsonw_str(w, slice_str(text));
@@ -84,7 +124,8 @@ static void put_limits(struct jsonw *w, const struct limits *limits)
 }
 
 /* Returns what the store said; without a store there are no versions. */
-static int put_function(struct jsonw *w, const struct snapshot *s, uint32_t i, struct store *store)
+static int put_function(struct jsonw *w, const struct snapshot *s,
+                        const struct routes_index *routes, uint32_t i, struct store *store)
 {
     const struct function *f = &s->functions[i];
     int r = 0;
@@ -96,7 +137,7 @@ static int put_function(struct jsonw *w, const struct snapshot *s, uint32_t i, s
     api_put_str(w, "runtime", slice_str(runtime_name(f->runtime)));
     api_put_str(w, "handler", slice_str(f->handler));
     api_put_str(w, "isolation", slice_str(isolation_name(f->isolation)));
-    put_routes(w, s, i);
+    put_routes(w, s, routes, i);
     api_put_u64(w, "timeout_ms", f->limits.timeout_ms);
     api_put_u64(w, "memory_bytes", f->limits.memory_bytes);
     api_put_u64(w, "concurrency", f->limits.concurrency);
@@ -123,13 +164,19 @@ void api_functions(struct api_call *call)
     const struct snapshot *s = call->control->last;
     struct store *store = keep_store(&call->control->keep);
     struct jsonw *w = api_json(call);
+    struct routes_index routes;
     int r = 0;
 
+    if (routes_index_make(s, &routes) < 0) {
+        api_fail(call, 503, "out of memory");
+        return;
+    }
     jsonw_object_begin(w);
     jsonw_key(w, "functions");
     jsonw_array_begin(w);
     for (uint32_t i = 0; s && i < s->n_functions && r == 0; i++)
-        r = put_function(w, s, i, store);
+        r = put_function(w, s, &routes, i, store);
+    routes_index_free(&routes);
     if (!api_store_did(call, r))
         return;
     jsonw_array_end(w);
@@ -141,13 +188,21 @@ void api_function(struct api_call *call)
 {
     const struct snapshot *s = call->control->last;
     const struct function *f = s ? snapshot_find(s, call->args[0]) : NULL;
+    struct routes_index routes;
+    int r;
 
     if (!f) {
         api_fail(call, 404, "there is no function of this name");
         return;
     }
-    if (api_store_did(call, put_function(api_json(call), s, (uint32_t)(f - s->functions),
-                                         keep_store(&call->control->keep))))
+    if (routes_index_make(s, &routes) < 0) {
+        api_fail(call, 503, "out of memory");
+        return;
+    }
+    r = put_function(api_json(call), s, &routes, (uint32_t)(f - s->functions),
+                     keep_store(&call->control->keep));
+    routes_index_free(&routes);
+    if (api_store_did(call, r))
         api_json_end(call, 200);
 }
 

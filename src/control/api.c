@@ -32,7 +32,12 @@ static const struct sm_state states[_API_STATE_MAX] = {
 
 static void on_timer(struct loop_timer *t)
 {
-    api_close(container_of(t, struct api_connection, timer));
+    struct api_connection *c = container_of(t, struct api_connection, timer);
+
+    if (c->state == API_READING)
+        connection_refuse(c, 408, "the request did not come to its end in time");
+    else
+        api_close(c);
 }
 
 static void timer_arm(struct api_connection *c, uint64_t ns)
@@ -262,7 +267,7 @@ static void on_ready(struct loop_io *io)
     }
     if (io->ready & EPOLLOUT) {
         loop_io_drained(io, EPOLLOUT);
-        if (!connection_write(c))
+        if ((c->state == API_WRITING || c->state == API_STREAMING) && !connection_write(c))
             return;
     }
     if (c->state == API_READING)

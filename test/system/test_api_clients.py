@@ -48,6 +48,14 @@ def test_who_sends_slowly_or_takes_nothing_holds_up_nobody(mayfly):
         assert deaf.response().json()["openapi"].startswith("3.1.")
 
 
+def test_a_request_that_does_not_come_to_its_end_is_given_up(mayfly):
+    daemon = mayfly(PROJECT)
+    with connection(daemon) as slow:
+        slow.socket.settimeout(90)  # mayfly's own patience are 15 s
+        slow.send(b"POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{")
+        assert slow.response().status == 408
+
+
 @pytest.mark.core
 def test_what_is_no_request_is_refused_with_a_reason(mayfly):
     daemon = mayfly(PROJECT)
