@@ -248,6 +248,19 @@ int api_look(const struct client_peer *peer, const char *target, json_t **ret)
     return r;
 }
 
+enum cli_exit api_check_function(const struct cli *cli, const struct client_peer *peer,
+                                 const char *name)
+{
+    _cleanup_free_ char *target = name ? api_path("/api/v1/functions/", name, "") : NULL;
+    json_t *function = NULL;
+    int r = target ? api_look(peer, target, &function) : -1;
+
+    if (r == 0 && !function)
+        return cli_fail(cli, CLI_NOT_FOUND, "`mayfly inspect` lists them", "no function %s", name);
+    json_decref(function);
+    return CLI_OK;
+}
+
 /* ---- targets ---- */
 
 static void check_room(int r)

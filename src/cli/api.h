@@ -38,6 +38,11 @@ int api_try(const struct client_peer *peer, const char *method, const char *targ
  * Returns 0 or a result of client_call(). */
 int api_look(const struct client_peer *peer, const char *target, json_t **ret);
 
+/* Where a search for the things of a function has found nothing: whether there is such a function.
+ * Returns CLI_OK, or CLI_NOT_FOUND after saying that there is none; NULL is any function. */
+enum cli_exit api_check_function(const struct cli *cli, const struct client_peer *peer,
+                                 const char *name);
+
 /* What went wrong in client_call() as an exit code, after saying it. */
 enum cli_exit api_fail(const struct cli *cli, int r, const struct error *err);
 

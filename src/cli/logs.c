@@ -313,6 +313,8 @@ enum cli_exit command_logs(struct cli *cli)
     if (code == CLI_OK)
         code = follows ? follow(&l) : show_past(&l);
     if (code == CLI_OK && !follows && l.n == 0)
+        code = api_check_function(cli, &l.peer, l.function);
+    if (code == CLI_OK && !follows && l.n == 0)
         cli_note(cli, "mayfly: logs: no lines");
     return code;
 }

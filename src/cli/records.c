@@ -148,6 +148,8 @@ enum cli_exit command_records(struct cli *cli)
         code = api_find(cli, &s.peer);
     if (code == CLI_OK)
         code = collect(&s, records);
+    if (code == CLI_OK && json_array_size(records) == 0)
+        code = api_check_function(cli, &s.peer, cli->n_operands ? cli->operands[0] : NULL);
     if (code == CLI_OK && cli->json) {
         json_t *all = cli_check(json_pack("{sO}", "records", records));
 

@@ -210,6 +210,10 @@ static void draw_header(const struct top_ui *ui)
     int half = top_columns() / 2;
 
     draw_title(ui);
+    if (ui->model.machine.omitted)
+        top_put(HEADER_ROWS - 1, 1, top_columns() - 1, TOP_PAINT_WARN,
+                "%llu processes more than are listed here",
+                (unsigned long long)ui->model.machine.omitted);
     draw_meters(ui, 1, half - 2);
     draw_numbers(ui, 1, half + 1, top_columns() - half - 2);
 }

@@ -322,7 +322,8 @@ def test_ids_that_begin_alike_are_listed(played):
      {"min_us=1500", "max_us=120000000", "since=1795953600000000", "until=1795953600500000", "limit=20"}),
 ])
 def test_a_search_is_put_as_it_was_given(played, arguments, query):
-    daemon = played(answer({"records": [], "next": None}), routes={"POST": b""})
+    daemon = played(routes={"GET /api/v1/records": answer({"records": [], "next": None}),
+                            "GET /api/v1/functions/": answer({"name": "f"})})
     done = daemon.cli("records", *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "mayfly: records: none\n")
     path, _, given = asked(daemon)[0].partition("?")

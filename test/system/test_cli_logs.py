@@ -67,7 +67,9 @@ def test_lines_say_whose_they_are(mayfly):
         found.setdefault(request, []).append((mark, text))
     assert found[first.request_id[:18]][:2] == [("|", "hello one"), ("!", "to stderr")]
     assert found[second.request_id[:18]][:2] == [("|", "hello two"), ("!", "to stderr")]
-    assert daemon.cli("logs", "nosuch").stdout == ""
+    assert "no lines" in daemon.cli("logs", "slow").stderr
+    assert "no function nosuch" in daemon.cli("logs", "nosuch", code=3).stderr
+    assert "no function nosuch" in daemon.cli("records", "nosuch", code=3).stderr
 
 
 @pytest.mark.core

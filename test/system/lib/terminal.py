@@ -61,7 +61,8 @@ class Terminal:
         self.master, self.slave = pty.openpty()
         self._set_size(columns, rows)
         self.before = termios.tcgetattr(self.slave)
-        env = {"TERM": "xterm-256color", "LANG": "C.UTF-8", **env}
+        steering = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
+        env = {"TERM": "xterm-256color", "LANG": "C.UTF-8", **steering, **env}
         self.process = subprocess.Popen(list(map(str, command)), stdin=self.slave, stdout=self.slave,
                                         stderr=self.slave, env=env, preexec_fn=self._own_terminal)
         self.ended = threading.Event()
