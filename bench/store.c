@@ -1,7 +1,7 @@
 /* How long the store takes: fills a file with records, says what each cost, and times the queries
  * of the dashboard and the command line, those included that look at everything and find nothing.
  *
- *     ninja -C build bench-store && build/bench/bench-store FOLDER [RECORDS [BATCH [FORGET]]]
+ *     ninja -C build bench/bench-store && build/bench/bench-store FOLDER [RECORDS [BATCH [FORGET]]]
  */
 
 #include "store/store.h"
