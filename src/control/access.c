@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#define REFRESH_NS (3600 * NS_PER_S) /* sessions end by themselves */
+
 int access_hash(struct slice secret, uint8_t ret[static ACCESS_HASH_SIZE])
 {
     unsigned len = ACCESS_HASH_SIZE;
@@ -87,20 +89,54 @@ int access_login_url(struct control *c, char ret[static ACCESS_URL_MAX])
 
 /* ---- telling ---- */
 
-void access_note_use(struct control *c, const struct http_head *head)
+bool access_read(const struct http_head *head, uint8_t ret[static ACCESS_HASH_SIZE])
 {
-    static const struct slice bearer = SLICE_LIT("bearer ");
-    uint8_t hash[ACCESS_HASH_SIZE];
+    static const struct slice bearer = SLICE_LIT("bearer "), name = SLICE_LIT("mayfly_session=");
     struct slice value;
-    int r;
 
-    if (!keep_store(&c->keep) || !http_head_find(head, "authorization", &value) ||
-        value.len <= bearer.len || !slice_eq_nocase(slice(value.base, bearer.len), bearer) ||
-        access_hash(slice_trim(slice(value.base + bearer.len, value.len - bearer.len)), hash) < 0)
-        return;
-    r = store_token_used(keep_store(&c->keep), hash, clock_wall_us());
+    if (http_head_find(head, "authorization", &value))
+        return value.len > bearer.len && slice_eq_nocase(slice(value.base, bearer.len), bearer) &&
+               access_hash(slice_trim(slice(value.base + bearer.len, value.len - bearer.len)),
+                           ret) == 0;
+    if (!http_head_find(head, "cookie", &value))
+        return false;
+    while (value.len > 0) {
+        struct slice one = slice_trim(slice_cut(&value, ';'));
+
+        if (slice_starts(one, name))
+            return access_hash(slice(one.base + name.len, one.len - name.len), ret) == 0;
+    }
+    return false;
+}
+
+void access_note_use(struct control *c, const uint8_t hash[static ACCESS_HASH_SIZE])
+{
+    int r =
+        keep_store(&c->keep) ? store_token_used(keep_store(&c->keep), hash, clock_wall_us()) : 0;
+
     if (r < 0 && r != -ENOENT)
         keep_read_failed(&c->keep, r); /* it was let in all the same */
+}
+
+/* Streams go on for hours: those end whose token or session does not hold any more. */
+static void streams_end(struct control *c, uint8_t (*hashes)[ACCESS_HASH_SIZE], size_t n)
+{
+    struct list *i, *tmp;
+
+    list_for_each_safe (i, tmp, &c->api.connections) {
+        struct api_connection *one = list_entry(i, struct api_connection, link);
+        bool holds = one->local || one->state != API_STREAMING;
+
+        for (size_t k = 0; k < n && !holds; k++)
+            holds = memcmp(one->hash, hashes[k], ACCESS_HASH_SIZE) == 0;
+        if (!holds)
+            api_close(one);
+    }
+}
+
+static void on_refresh(struct loop_timer *t)
+{
+    access_tell(container_of(t, struct control, access.refresh));
 }
 
 void access_tell(struct control *c)
@@ -125,4 +161,8 @@ void access_tell(struct control *c)
     m.admission =
         (struct wire_admission){.n = (uint32_t)n, .hashes = slice(hashes, n * ACCESS_HASH_SIZE)};
     channels_send_gateway(c, &m);
+    if (!c->loop)
+        return;
+    streams_end(c, hashes, n);
+    (void)loop_timer_after(c->loop, &c->access.refresh, REFRESH_NS, on_refresh);
 }

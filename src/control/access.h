@@ -6,6 +6,7 @@
 #include "base/def.h"
 #include "base/slice.h"
 #include "http/http.h"
+#include "loop/loop.h"
 
 #define ACCESS_SECRET_BYTES 32
 #define ACCESS_SECRET_SIZE  48 /* as text, base64url, with "mf_" and NUL */
@@ -26,6 +27,7 @@ struct access_entry {
 struct access {
     struct access_entry logins[ACCESS_LOGINS_MAX];
     struct access_entry sessions[ACCESS_SESSIONS_MAX];
+    struct loop_timer refresh;
 };
 
 /* 256 random bits as text, behind `prefix`, and their hash. Returns 0 or -errno. */
@@ -45,8 +47,11 @@ bool access_entry_take(struct access_entry *entries, size_t n, const uint8_t has
 #define ACCESS_URL_MAX 1024
 int access_login_url(struct control *c, char ret[static ACCESS_URL_MAX]);
 
-/* Notes that the token of this request, if it has one, was used. */
-void access_note_use(struct control *c, const struct http_head *head);
+/* The hash of the token, or else the session, that a request came with. */
+bool access_read(const struct http_head *head, uint8_t ret[static ACCESS_HASH_SIZE]);
 
-/* Tells the gateway who may come in now. */
+/* Notes that a token was used; what is none is let pass. */
+void access_note_use(struct control *c, const uint8_t hash[static ACCESS_HASH_SIZE]);
+
+/* Tells the gateway who may come in now, and ends the streams of who may not. */
 void access_tell(struct control *c);

@@ -180,24 +180,12 @@ void api_login(struct api_call *call)
 /* Ends the session whose cookie this request has. */
 void api_logout(struct api_call *call)
 {
-    static const char name[] = "mayfly_session=";
     struct control *c = call->control;
-    struct slice cookies = SLICE_NULL;
-    uint8_t hash[ACCESS_HASH_SIZE];
+    const uint8_t *hash = call->connection->hash;
 
-    (void)http_head_find(call->head, "cookie", &cookies);
-    while (cookies.len > 0) {
-        struct slice one = slice_trim(slice_cut(&cookies, ';'));
-
-        if (!slice_starts(one, slice_str(name)))
-            continue;
-        one = slice(one.base + sizeof(name) - 1, one.len - (sizeof(name) - 1));
-        if (access_hash(one, hash) < 0)
-            continue;
-        (void)access_entry_take(c->access.sessions, ACCESS_SESSIONS_MAX, hash, 0);
-        if (keep_store(&c->keep))
-            (void)store_session_remove(keep_store(&c->keep), hash);
-    }
+    (void)access_entry_take(c->access.sessions, ACCESS_SESSIONS_MAX, hash, 0);
+    if (keep_store(&c->keep))
+        (void)store_session_remove(keep_store(&c->keep), hash);
     access_tell(c);
     if (buf_append_str(&call->extra, "Set-Cookie: mayfly_session=; HttpOnly; SameSite=Strict; "
                                      "Path=/; Max-Age=0\r\n") < 0)

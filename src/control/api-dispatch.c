@@ -257,8 +257,8 @@ void connection_dispatch(struct api_connection *c)
         return;
     }
     c->head_only = slice_eq(head.method, SLICE_LIT("HEAD"));
-    if (!c->local)
-        access_note_use(c->api->control, &head);
+    if (!c->local && access_read(&head, c->hash))
+        access_note_use(c->api->control, c->hash);
     call_run(&call);
     assert(call.answered);
     buf_deinit(&call.text);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "control/access.h"
 #include "http/http.h"
 #include "loop/loop.h"
 #include "json/writer.h"
@@ -131,8 +132,9 @@ struct api_connection {
     struct buf body;
     struct buf out;
     bool local;
-    bool head_only;                                         /* HEAD */
-    struct stream *stream;                                  /* or NULL; owned */
+    uint8_t hash[ACCESS_HASH_SIZE]; /* of the token or session that it came with */
+    bool head_only;                 /* HEAD */
+    struct stream *stream;          /* or NULL; owned */
     void (*on_closed)(void *ctx, struct api_connection *c); /* while it waits; or NULL */
     void *ctx;
 };

@@ -150,3 +150,22 @@ def test_a_login_is_good_once_and_its_session_until_it_is_ended(mayfly):
     assert by_tcp(daemon, "POST", "/api/v1/logins", {**session, "Origin": host}).status == 403
     assert by_tcp(daemon, "DELETE", "/api/v1/logins", {**session, "Origin": host}).status == 204
     wait_until(lambda: by_tcp(daemon, "GET", "/api/v1/system", session).status == 401, "it has ended")
+
+
+def test_a_stream_ends_with_the_token_that_it_came_with(mayfly):
+    daemon = mayfly(PROJECT, "--admin-listen", "127.0.0.1:0")
+    tokens = {name: daemon.ask("/api/v1/tokens", "POST", {"name": name}).json()["token"] for name in ("one", "two")}
+    streams = {}
+    for name, token in tokens.items():
+        headers = {"Authorization": "Bearer " + token}
+        wait_until(lambda h=headers: by_tcp(daemon, "GET", "/api/v1/system", h).status == 200, "it is let in")
+        streams[name] = Connection(daemon.admin)
+        streams[name].send(("GET /api/v1/stream?events=record HTTP/1.1\r\nHost: %s:%d\r\n" % daemon.admin +
+                            f"Authorization: Bearer {token}\r\n\r\n").encode())
+        assert b"HTTP/1.1 200" in streams[name]._until(b"\r\n\r\n")
+    assert daemon.ask("/api/v1/tokens/one", "DELETE").status == 204
+    assert b"event" not in streams["one"].rest()  # it was closed
+    daemon.get("/api/hello")
+    streams["two"]._until(b"event: record\n")
+    for stream in streams.values():
+        stream.close()
