@@ -32,6 +32,7 @@ static const struct {
     [TRIGGER_QUEUE] = {"pubsub", KIND_CONSUMER},
     [TRIGGER_UPLOAD] = {"datasource", KIND_CONSUMER},
     [TRIGGER_DATABASE] = {"datasource", KIND_CONSUMER},
+    [TRIGGER_REPLAY] = {"other", KIND_SERVER},
 };
 
 /* ---- spans ---- */

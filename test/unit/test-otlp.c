@@ -93,6 +93,36 @@ static void phases_have_the_same_ids_each_time_and_none_of_their_invocations(voi
     buf_deinit(&b);
 }
 
+/* Whoever adds a trigger or an outcome is told here. */
+static void each_trigger_and_outcome_has_its_words(void **state)
+{
+    static const char *const known[] = {"datasource", "http", "pubsub", "timer", "other"};
+
+    for (unsigned i = 0; i < _TRIGGER_MAX * _OUTCOME_MAX; i++) {
+        struct buf b = BUF_INIT(1 << 16);
+        struct record r = a_record();
+        json_t *json, *span;
+        const char *trigger = NULL;
+        bool found = false;
+
+        r.trigger = i / _OUTCOME_MAX;
+        r.outcome = i % _OUTCOME_MAX;
+        assert_int_equal(otlp_write_spans(&b, &r), 3);
+        json = load(&b, "[", "]");
+        span = json_array_get(json, 0);
+        trigger = json_string_value(json_object_get(
+            json_object_get(json_array_get(json_object_get(span, "attributes"), 0), "value"),
+            "stringValue"));
+        for (size_t k = 0; k < ARRAY_SIZE(known); k++)
+            found = found || strcmp(trigger, known[k]) == 0;
+        assert_true(found);
+        assert_true(json_integer_value(json_object_get(span, "kind")) > 0);
+        assert_int_equal(json_object_get(span, "status") != NULL, r.outcome != OUTCOME_OK);
+        json_decref(json);
+        buf_deinit(&b);
+    }
+}
+
 static void a_record_with_ids_that_are_none_adds_nothing(void **state)
 {
     static const char *const bad[] = {
@@ -467,6 +497,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_without_a_phase_leave_it_out),
         cmocka_unit_test(phases_have_the_same_ids_each_time_and_none_of_their_invocations),
+        cmocka_unit_test(each_trigger_and_outcome_has_its_words),
         cmocka_unit_test(a_record_with_ids_that_are_none_adds_nothing),
         cmocka_unit_test(what_does_not_fit_adds_nothing),
         cmocka_unit_test(the_severity_is_where_loggers_put_it),
