@@ -63,7 +63,7 @@ def test_packages_are_named_once_a_group():
         elif line and not line.startswith("#"):
             assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", line), line
             group.append(line)
-    assert set(groups) == {"build", "test", "languages", "fuzz", "lint", "bench"}
+    assert set(groups) == {"build", "web", "test", "languages", "fuzz", "lint", "bench"}
     assert all(sorted(set(names)) == sorted(names) for names in groups.values())
 
 
