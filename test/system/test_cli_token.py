@@ -2,10 +2,13 @@
 import http.client
 import json
 import re
+import subprocess
 import urllib.parse
 
 import pytest
 
+from lib.daemon import MAYFLY
+from lib.observed import PROJECT as OBSERVED, wait_lines
 from lib.process import wait_until
 
 PROJECT = {"api/x.py": "def handler(event, context):\n    return {'statusCode': 200, 'body': ''}\n"}
@@ -53,10 +56,20 @@ def test_nobody_gets_in_without(daemon, token):
         assert "MAYFLY_TOKEN" in done.stderr
 
 
-def test_a_token_follows_logs_and_invokes(daemon):
-    token = daemon.cli("token", "create", "x", "--json")
-    token = json.loads(token.stdout)["token"]
-    done = by_token(daemon, token, "invoke", "api/x", "-d", "{}")
+@pytest.mark.core
+def test_by_a_token_logs_are_followed_and_functions_called(mayfly):
+    daemon = mayfly(OBSERVED, "--admin-listen", "127.0.0.1:0")
+    token = json.loads(daemon.cli("token", "create", "x", "--json").stdout)["token"]
+    daemon.get("/hello?name=first")
+    wait_lines(daemon, 2)
+    env = {**daemon.env, "MAYFLY_URL": url(daemon), "MAYFLY_TOKEN": token}
+    with subprocess.Popen([MAYFLY, "logs", "-f", "hello", "--stream", "stdout"], env=env, text=True,
+                          stdout=subprocess.PIPE) as following:
+        assert following.stdout.readline().endswith("| hello first\n")
+        daemon.get("/hello?name=second")
+        assert following.stdout.readline().endswith("| hello second\n")
+        following.terminate()
+    done = by_token(daemon, token, "invoke", "hello", "-d", "{}")
     assert json.loads(done.stdout)["statusCode"] == 200
 
 
