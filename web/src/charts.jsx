@@ -30,6 +30,7 @@ function tint(rgb, share) {
   return `rgb(${[0, 1, 2].map((i) => Math.round(a[i] * share + b[i] * (1 - share)))})`;
 }
 
+const WHOLE = Array.from({ length: 24 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
 const BINARY = Array.from({ length: 44 }, (_, i) => 2 ** i); // steps of an axis of bytes
 const short = (text) => text.replace(/\.0+(?=\D|$)|(\.\d*[1-9])0+(?=\D|$)/, "$1");
 
@@ -41,7 +42,7 @@ function stack(data) {
 
 // series: [{label, colour: "--name", width?, fill?, dash?}]; data: [seconds, ...values]. With `stacked` the first
 // series lies at the bottom. format(value) is for axis and legend.
-export function Chart({ title, series, data, format, height = 168, stacked = false, range, sync = "time", note, limit }) {
+export function Chart({ title, series, data, format, height = 168, stacked = false, range, sync = "time", note, limit, whole }) {
   const box = useRef(), plot = useRef(), at = useSignal(null);
   const width = useWidth(box), shape = JSON.stringify([series, stacked, height]);
   const shown = stacked ? [data[0], ...stack(data).slice(1).reverse()] : data;
@@ -54,10 +55,10 @@ export function Chart({ title, series, data, format, height = 168, stacked = fal
       width: width.value, height, padding: [8, 8, 0, 0], legend: { show: false, live: false },
       cursor: { sync: { key: sync }, points: { size: 6 }, drag: { x: false, y: false }, y: false },
       scales: { x: { range: () => (range ? range() : [data[0][0] ?? 0, data[0].at(-1) ?? 1]) }, y: { range: (_, __, max) => [0, Math.max(max || 0, limit ?? 0, 1e-9) * 1.08 || 1] } },
-      axes: [{ ...axis, grid: { show: false }, values: timeLabels, space: 90, size: 26 }, { ...axis, size: 58, gap: 6, space: 38, incrs: format === bytes ? BINARY : undefined, values: (_, splits) => splits.map((v) => (v === null ? "" : v ? short(format(v)) : "0")) }],
+      axes: [{ ...axis, grid: { show: false }, values: timeLabels, space: 90, size: 26 }, { ...axis, size: 58, gap: 6, space: 38, incrs: whole ? WHOLE : format === bytes ? BINARY : undefined, values: (_, splits) => splits.map((v) => (v === null ? "" : v ? short(format(v)) : "0")) }],
       series: [{}, ...order.map((s) => {
         const c = colour(s.colour);
-        return { stroke: c, width: s.width ?? (stacked ? 1 : 1.5), fill: stacked ? tint(c, 0.34) : s.fill ? tint(c, 0.12) : undefined, dash: s.dash, points: { show: false }, spanGaps: true };
+        return { stroke: c, width: s.width ?? (stacked ? 1 : 1.5), fill: stacked ? tint(c, 0.34) : s.fill ? tint(c, 0.12) : undefined, dash: s.dash, points: { show: (u, i) => u.data[i].filter((v) => v !== null && v !== undefined).length < 3, size: 5, fill: c }, spanGaps: true };
       })],
       hooks: {
         setCursor: [(u) => { at.value = u.cursor.idx ?? null; }],

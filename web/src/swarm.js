@@ -163,7 +163,7 @@ export class Swarm {
   }
 
   drawMark(ctx, m, band, { view, right, x, paint, still, picked }) {
-    const pitch = Math.min(9, band.height / Math.max(band.used, 3)), thick = Math.max(1.4, Math.min(5, pitch * 0.62));
+    const pitch = Math.min(this.only ? 13 : 9, band.height / Math.max(band.used, 3)), thick = Math.max(1.4, Math.min(this.only ? 7 : 5, pitch * 0.62));
     const y = band.y + pitch * (m.row + 0.5), alive = m.end === null || m.end > view;
     const x1 = alive ? right : x(m.end), x0 = Math.max(x(m.start), -4), gone = alive ? 0 : view - m.end;
     if (x1 < -4) return;

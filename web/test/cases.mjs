@@ -360,3 +360,57 @@ export async function the_first_minute_says_what_to_try({ browser, ask }) {
   await page.locator(".swarm").waitFor();
   await other.close();
 }
+
+export async function a_replay_shows_what_is_different({ page, server }) {
+  const id = await call(server, "/api/clock");
+  await open(page, server, "/");
+  await storedRecord(page, id);
+  await open(page, server, `/requests/${id}`);
+  await until(async () => {
+    await page.getByRole("button", { name: "Replay in a fresh process" }).click();
+    await page.locator(".verdict, .failure, .note").first().waitFor();
+    return page.locator(".differences").count();
+  }, "the recording is stored, and replayed");
+  assert.match(await page.locator(".differences tbody").textContent(), /body/);
+  await page.getByRole("link", { name: "See the new request" }).click();
+  await page.getByText("replay", { exact: true }).waitFor();
+}
+
+export async function who_wants_no_motion_gets_a_still_picture({ browser, server, ask }) {
+  const other = await browser.newContext({ reducedMotion: "reduce" }), page = await other.newPage();
+  page.setDefaultTimeout(HANG_MS);
+  await page.goto(await ask("login"));
+  await call(server, "/api/hello");
+  await page.locator(".swarm canvas").waitFor();
+  const frames = await page.evaluate(() => new Promise((done) => {
+    let n = 0;
+    const ctx = document.querySelector(".swarm canvas").getContext("2d"), clear = ctx.clearRect.bind(ctx), began = performance.now();
+    ctx.clearRect = (...args) => {
+      clear(...args);
+      if (++n === 4) done(performance.now() - began);
+    };
+  }));
+  assert.ok(frames > 2000, `four pictures in ${frames} ms`);
+  await other.close();
+}
+
+export async function the_plain_page_shows_what_goes_on({ browser, ask, axe }) {
+  const plain = await ask("plain server"), other = await browser.newContext({ viewport: { width: 360, height: 740 } }), page = await other.newPage();
+  const crimes = [];
+  page.setDefaultTimeout(HANG_MS);
+  page.on("console", (m) => m.type() === "error" && crimes.push(m.text()));
+  await page.goto(plain.login);
+  await until(async () => (await page.locator("#state").textContent()) === "live", "it is live");
+  const id = await call(plain, "/api/hello?name=plain");
+  await page.locator("#records").getByText(id).waitFor();
+  await page.locator("#functions").getByText("api/hello").waitFor();
+  await page.locator("#numbers").getByText("requests/s").waitFor();
+  await until(async () => (await page.locator("#logs").textContent()).includes("greeting plain"), "its line");
+  assert.match(await page.locator("footer").textContent(), /plain page/);
+  assert.ok(await page.evaluate(() => document.scrollingElement.scrollWidth <= 360));
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => (await window.axe.run(document)).violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => `${v.id}: ${v.nodes[0].html.slice(0, 200)}`));
+  assert.deepEqual(found, []);
+  assert.deepEqual(crimes, []);
+  await other.close();
+}

@@ -1,5 +1,4 @@
 """The dashboard in a real Chromium, against a running mayfly with real requests. The cases are in web/test/cases.mjs."""
-import hashlib
 import json
 import os
 import re
@@ -10,7 +9,7 @@ import subprocess
 import pytest
 
 from lib import process
-from lib.cache import filled
+from lib.browser import chromium, modules
 from lib.daemon import BUILD, ROOT, Daemon
 from lib.npm import node
 
@@ -38,40 +37,33 @@ PROJECT = {
             raise ValueError("no such tea")
     """,
     "api/users/[id].py": HELLO,
+    "api/clock.py": """
+        import time
+
+        def handler(event, context):
+            return {"statusCode": 200, "body": f"it is {time.monotonic()}"}
+    """,
+    "mayfly.json": {"defaults": {"recording": 4096}},
 }
 
 
-def chromium():
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not path:
-        pytest.skip("there is no Chromium on PATH (Debian: chromium)")
-    return path
-
-
-def modules():
-    """npm's packages for the tests: playwright-core and axe-core, as web/package-lock.json names them."""
-    lock = ROOT / "web" / "package-lock.json"
-
-    def fill(folder):
-        if not shutil.which("npm"):
-            pytest.skip("there is no npm on PATH to fetch playwright-core with")
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(ROOT / "web" / name, folder)
-        done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder,
-                              capture_output=True, text=True, timeout=300)
-        if done.returncode != 0:
-            pytest.skip(f"npm cannot fetch playwright-core: {done.stderr.strip()[-300:]}")
-
-    return filled("npm-dashboard-" + hashlib.sha256(lock.read_bytes()).hexdigest()[:16], fill) / "node_modules"
-
-
-def start(project, folder):
-    return Daemon(project, "--admin-listen", "127.0.0.1:0", allow_degraded=True, env={"HOME": str(folder)})
+def start(project, folder, **env):
+    return Daemon(project, "--admin-listen", "127.0.0.1:0", allow_degraded=True, env={"HOME": str(folder), **env})
 
 
 def described(daemon):
     return {"url": daemon.url, "admin": "http://%s:%d" % daemon.admin,
             "login": daemon.cli("dashboard", "--print").stdout.strip()}
+
+
+def plain_page(home):
+    """What a mayfly that was built without npm has."""
+    folder = home / "plain"
+    (folder / "assets").mkdir(parents=True)
+    shutil.copy(ROOT / "web" / "plain" / "index.html", folder)
+    for path in ("plain/plain.js", "plain/plain.css", "src/icon.svg"):
+        shutil.copy(ROOT / "web" / path, folder / "assets")
+    return folder
 
 
 def kill_control(daemon):
@@ -90,11 +82,12 @@ def results(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     daemons = [start(PROJECT, home)]
 
-    def fresh():
-        daemons.append(start({"api/hello.py": HELLO}, home))
+    def another(**env):
+        daemons.append(start({"api/hello.py": HELLO}, home, **env))
         return described(daemons[-1])
 
-    answers = {"kill control": lambda: kill_control(daemons[0]), "fresh server": fresh}
+    answers = {"kill control": lambda: kill_control(daemons[0]), "login": lambda: described(daemons[0])["login"],
+               "fresh server": another, "plain server": lambda: another(MAYFLY_UI_DIR=str(plain_page(home)))}
     found = {}
     errors = open(home / "stderr", "w+")
     browser = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,

@@ -59,7 +59,7 @@ function Past({ name, about }) {
             <Chart title="CPU time of a request" stacked range={x} format={duration} data={[xs, mean("user_us"), mean("system_us")]} series={[{ label: "user", colour: "--accent" }, { label: "system", colour: "--blue" }]} />
             <Chart title="Peak memory" range={x} format={bytes} limit={limit} note={limit ? `limit ${bytes(limit)}` : "no limit"} data={[xs, column((p) => p.memory_peak_bytes || null)]} series={[{ label: "of one request", colour: "--accent", fill: true }]} />
             <Chart title="Waiting, loading, running" range={x} format={duration} data={[xs, column((p) => (p.count ? p.wait_p50_us : null)), column((p) => (p.cold ? p.init_p50_us : null)), column((p) => (p.count ? p.p50_us : null))]} series={[{ label: "wait", colour: "--warm" }, { label: "init", colour: "--blue", dash: [4, 3] }, { label: "in all", colour: "--accent" }]} />
-            <Chart title="Cold starts" range={x} format={(v) => (v === undefined || v === null ? "–" : count(Math.round(v * 100) / 100))} data={[xs, column((p) => p.cold)]} series={[{ label: `in ${step === 60 ? "a minute" : "an hour"}`, colour: "--blue", fill: true }]} />
+            <Chart title="Cold starts" range={x} whole format={count} data={[xs, column((p) => p.cold)]} series={[{ label: `in ${step === 60 ? "a minute" : "an hour"}`, colour: "--blue", fill: true }]} />
             <Chart title="CPU in use" range={x} format={(v) => (v === null || v === undefined ? "–" : `${number(v, v < 10 ? 1 : 0)} %`)} data={[xs, column((p) => ((p.user_us + p.system_us) / (step * 1e6)) * 100)]} series={[{ label: "of one CPU", colour: "--accent", fill: true }]} />
           </div>
         </>

@@ -11,7 +11,7 @@ import { bytes, clockTime, duration, fullTime, number, plural, shortVersion } fr
 const STEPS = [
   ["wait", "Wait", "until a process was ready for it"],
   ["init", "Init", "the function was loaded: a cold start"],
-  ["run", "Run", "in its own process, until the answer's last byte"],
+  ["run", "Run", "in a process of its own"],
 ];
 
 function Waterfall({ record: r }) {
@@ -33,7 +33,7 @@ function Waterfall({ record: r }) {
           <span role="cell" class="n"><data value={s.ns}>{duration(s.ns / 1000)}</data></span>
         </div>
       ))}
-      <div class="step sum" role="row"><span role="rowheader"><b>Total</b> <span class="quiet">of it {duration(cpu / 1000)} on a CPU, as the hatching shows</span></span><span class="track axis" role="cell" aria-hidden="true"><small>0</small><small>{duration(total / 2000)}</small><small>{duration(total / 1000)}</small></span><span role="cell" class="n"><data value={r.total_ns}>{duration(r.total_ns / 1000)}</data></span></div>
+      <div class="step sum" role="row"><span role="rowheader"><b>Total</b> <span class="quiet">{duration(cpu / 1000)} on a CPU, hatched</span></span><span class="track axis" role="cell" aria-hidden="true"><small>0</small><small>{duration(total / 2000)}</small><small>{duration(total / 1000)}</small></span><span role="cell" class="n"><data value={r.total_ns}>{duration(r.total_ns / 1000)}</data></span></div>
     </div>
   );
 }

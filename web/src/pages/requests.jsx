@@ -10,20 +10,20 @@ import { number, plural } from "../format.js";
 const PAGE = 50, NEW_MAX = 500;
 const SINCE = { "": "any time", "5m": "5 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
 const SECONDS = { "5m": 300, "1h": 3600, "24h": 86400, "7d": 604800 };
-const KEYS = ["function", "outcome", "trigger", "since", "min_ms", "order", "version"];
+const KEYS = ["grep", "function", "outcome", "trigger", "since", "min_ms", "order", "version"];
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 function asked(filter, now) {
   const failed = filter.outcome === "failed";
   return {
-    function: filter.function, version: filter.version, outcome: failed ? "" : filter.outcome, failed, trigger: filter.trigger,
+    grep: filter.grep, function: filter.function, version: filter.version, outcome: failed ? "" : filter.outcome, failed, trigger: filter.trigger,
     since: filter.since ? Math.floor(now - SECONDS[filter.since] * 1e6) : "", min_us: filter.min_ms ? Math.round(filter.min_ms * 1000) : "",
     order: filter.order === "duration" ? "duration" : "", limit: PAGE,
   };
 }
 
 const matches = (filter, r) => (!filter.function || r.function === filter.function) && (!filter.version || r.version === filter.version) && (!filter.trigger || r.trigger === filter.trigger)
-  && (!filter.outcome || (filter.outcome === "failed" ? r.outcome !== "ok" : r.outcome === filter.outcome)) && (!filter.min_ms || r.total_ns >= filter.min_ms * 1e6);
+  && (!filter.outcome || (filter.outcome === "failed" ? r.outcome !== "ok" : r.outcome === filter.outcome)) && (!filter.min_ms || r.total_ns >= filter.min_ms * 1e6) && (!filter.grep || `${r.path} ${r.error}`.includes(filter.grep));
 
 // Pages of records, and how many have come since.
 export function useRecords(filter) {
@@ -100,9 +100,10 @@ export function Requests() {
       <div class="filters">
         <Select label="Function" value={filter.function} onChange={(v) => set({ function: v })} options={[["", "all"], ...names.map((n) => [n, n])]} />
         <Select label="Outcome" value={filter.outcome} onChange={(v) => set({ outcome: v })} options={[["", "all"], ["failed", "all that failed"], ...Object.keys(OUTCOMES).map((o) => [o, o.replace("_", " ")])]} />
-        <Select label="Trigger" value={filter.trigger} onChange={(v) => set({ trigger: v })} options={[["", "all"], ...["http", "invoke", "schedule", "queue", "upload", "database"].map((t) => [t, t])]} />
+        <Select label="Trigger" value={filter.trigger} onChange={(v) => set({ trigger: v })} options={[["", "all"], ...["http", "invoke", "schedule", "queue", "upload", "database", "replay"].map((t) => [t, t])]} />
         <Select label="Since" value={filter.since} onChange={(v) => set({ since: v })} options={Object.entries(SINCE)} />
         <label class="field"><span>At least</span><span class="with-unit"><input type="number" min="0" step="any" inputmode="decimal" placeholder="0" value={filter.min_ms} onChange={(e) => set({ min_ms: e.target.value })} />ms</span></label>
+        <label class="field"><span>Path or error has</span><input type="search" size={14} value={filter.grep} onChange={(e) => set({ grep: e.target.value })} /></label>
         <div class="field"><span>Order</span><Choice label="Order" value={filter.order || "time"} onChange={(v) => set({ order: v === "time" ? "" : v })} options={[["time", "Newest"], ["duration", "Slowest"]]} /></div>
         {Object.values(filter).some(Boolean) && <button type="button" class="small clear" onClick={() => go("/requests", { replace: true })}>Clear</button>}
       </div>

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { serverNowUs } from "../state.js";
+import { ended, serverNowUs } from "../state.js";
 import { name as coded, request, useGet } from "../api.js";
 import { Ago, Copy, Dialog, Empty, Facts, Failure, Heading, Loading, Scroll } from "../ui.jsx";
 import { bytes, duration, fullTime, number } from "../format.js";
@@ -72,6 +72,7 @@ export function System() {
         </>
       )}
       <Tokens />
+      <section><h2>This browser</h2><p><button type="button" onClick={() => request("DELETE", "logins").then(() => { ended.value = true; }, () => {})}>Sign out</button></p></section>
     </>
   );
 }
