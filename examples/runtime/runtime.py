@@ -4,7 +4,7 @@ import array, os, select, socket, struct
 from urllib.parse import parse_qsl, urlsplit
 
 # The places of these messages in src/wire/messages.tbl.h, counted from 1.
-START, READY, FORK, WORKER_STARTED, WORKER_ENDED = 24, 26, 28, 29, 30
+START, READY, FORK, WORKER_STARTED, WORKER_ENDED = 5, 7, 9, 10, 11
 control, gateway = (socket.socket(fileno=fd) for fd in (4, 5))
 workers = {}  # pidfd: (pid, the gateway's number)
 

@@ -5,6 +5,33 @@
  * Fields are F(type, name): u32, u64, str (bytes with a length). They are declared in the order in
  * which they travel. */
 
+/* A message's number is its row, from 1. What a zygote speaks stands first, so that these stay as they
+ * are for runtimes that are built elsewhere: new ones go behind the last row of the file. */
+
+/* ---- supervisor and zygote ---- */
+MSG(SECRETS, secrets, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: sealed memfd, model/secret.h */
+    F(u32, at_load) F(str, names)) /* of the variables, each ended by a NUL */
+MSG(CGROUP, cgroup, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: where its slots s0, s1, ... are */
+    F(u32, v2) F(u32, slots))
+MSG(SLOTS, slots, SUPERVISOR, ZYGOTE, 0, F(u32, slots)) /* so many there are now */
+MSG(SLOTS_WANTED, slots_wanted, ZYGOTE, SUPERVISOR, 0, F(u32, slots))
+MSG(START, start, SUPERVISOR, ZYGOTE, 0,
+    F(str, function) F(str, version) F(str, handler) F(u32, isolation) F(u32, dev)
+        F(u64, timeout_ms) F(u64, memory_bytes) F(str, sandbox))      /* struct sandbox_worker */
+MSG(GATEWAY_CHANGED, gateway_changed, SUPERVISOR, ZYGOTE, 1, NOTHING) /* fd: the new channel */
+MSG(READY, ready, ZYGOTE, SUPERVISOR, 0, NOTHING)
+MSG(FAILED, failed, ZYGOTE, SUPERVISOR, 0, F(str, error)) /* then it exits */
+
+/* ---- gateway and zygote ---- */
+MSG(FORK, fork, GATEWAY, ZYGOTE, 3, F(u64, worker)) /* fds: request socket, stdout, stderr */
+MSG(WORKER_STARTED, worker_started, ZYGOTE, GATEWAY, 1, F(u64, worker)) /* fd: pidfd */
+MSG(WORKER_ENDED, worker_ended, ZYGOTE, GATEWAY, 0,
+    F(u64, worker) F(u32, status) F(u64, user_us) F(u64, system_us) F(u64, memory_peak_bytes)
+        F(u64, minor_faults) F(u64, major_faults) F(u64, voluntary_switches)
+            F(u64, involuntary_switches)
+                F(u32, limit) F(u64, limit_used) F(u64, limit_max)) /* enum limit_hit; 0: none */
+MSG(FORK_FAILED, fork_failed, ZYGOTE, GATEWAY, 0, F(u64, worker) F(u32, error)) /* errno */
+
 /* ---- supervisor and gateway ---- */
 MSG(SNAPSHOT, snapshot, SUPERVISOR, GATEWAY, 1, NOTHING) /* fd: sealed memfd, model/snapshot.h */
 MSG(SANDBOX, sandbox, SUPERVISOR, GATEWAY, 0, F(u32, missing) F(str, json)) /* for /healthz */
@@ -62,27 +89,3 @@ MSG(REPLAY, replay, CONTROL, GATEWAY, 1, /* fd: a connection with one request fo
 MSG(EXPORT_RECORDS, export_records, CONTROL, OTLP, 0, F(u32, n) F(str, bytes)) /* as RECORDS */
 MSG(EXPORT_LOGS, export_logs, CONTROL, OTLP, 0, F(u32, n) F(str, bytes))       /* as LOGS */
 MSG(EXPORT_LOST, export_lost, OTLP, CONTROL, 0, F(str, what) F(u64, n) F(str, why))
-
-/* ---- supervisor and zygote ---- */
-MSG(SECRETS, secrets, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: sealed memfd, model/secret.h */
-    F(u32, at_load) F(str, names)) /* of the variables, each ended by a NUL */
-MSG(CGROUP, cgroup, SUPERVISOR, ZYGOTE, 1, /* ahead of START; fd: where its slots s0, s1, ... are */
-    F(u32, v2) F(u32, slots))
-MSG(SLOTS, slots, SUPERVISOR, ZYGOTE, 0, F(u32, slots)) /* so many there are now */
-MSG(SLOTS_WANTED, slots_wanted, ZYGOTE, SUPERVISOR, 0, F(u32, slots))
-MSG(START, start, SUPERVISOR, ZYGOTE, 0,
-    F(str, function) F(str, version) F(str, handler) F(u32, isolation) F(u32, dev)
-        F(u64, timeout_ms) F(u64, memory_bytes) F(str, sandbox))      /* struct sandbox_worker */
-MSG(GATEWAY_CHANGED, gateway_changed, SUPERVISOR, ZYGOTE, 1, NOTHING) /* fd: the new channel */
-MSG(READY, ready, ZYGOTE, SUPERVISOR, 0, NOTHING)
-MSG(FAILED, failed, ZYGOTE, SUPERVISOR, 0, F(str, error)) /* then it exits */
-
-/* ---- gateway and zygote ---- */
-MSG(FORK, fork, GATEWAY, ZYGOTE, 3, F(u64, worker)) /* fds: request socket, stdout, stderr */
-MSG(WORKER_STARTED, worker_started, ZYGOTE, GATEWAY, 1, F(u64, worker)) /* fd: pidfd */
-MSG(WORKER_ENDED, worker_ended, ZYGOTE, GATEWAY, 0,
-    F(u64, worker) F(u32, status) F(u64, user_us) F(u64, system_us) F(u64, memory_peak_bytes)
-        F(u64, minor_faults) F(u64, major_faults) F(u64, voluntary_switches)
-            F(u64, involuntary_switches)
-                F(u32, limit) F(u64, limit_used) F(u64, limit_max)) /* enum limit_hit; 0: none */
-MSG(FORK_FAILED, fork_failed, ZYGOTE, GATEWAY, 0, F(u64, worker) F(u32, error)) /* errno */

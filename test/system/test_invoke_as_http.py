@@ -5,7 +5,10 @@ from lib.http import Connection
 
 PROJECT = {
     "api/users/[id].py": """
-                def handler(event, context):
+        import json
+
+
+        def handler(event, context):
             return {"statusCode": 200, "body": json.dumps(event)}
     """,
 }
