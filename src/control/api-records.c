@@ -40,7 +40,10 @@ static void put_next(struct jsonw *w, const char *cursor)
         jsonw_null(w);
 }
 
-void api_records(struct api_call *call)
+/* A page: asks the store for it and writes what it has. */
+static void page_answer(struct api_call *call, const char *key,
+                        int (*ask)(struct store *s, const struct store_query *q, struct rows *rows,
+                                   char *ret_cursor))
 {
     char cursor[STORE_CURSOR_MAX] = "";
     struct store *store = api_store(call);
@@ -51,15 +54,39 @@ void api_records(struct api_call *call)
         return;
     rows = (struct rows){.w = api_json(call)};
     jsonw_object_begin(rows.w);
-    jsonw_key(rows.w, "records");
+    jsonw_key(rows.w, key);
     jsonw_array_begin(rows.w);
-    if (!api_store_did(call, store_records(store, &q, on_record, &rows, cursor)))
+    if (!api_store_did(call, ask(store, &q, &rows, cursor)))
         return;
     jsonw_array_end(rows.w);
     put_next(rows.w, cursor);
     jsonw_object_end(rows.w);
     api_json_end(call, 200);
 }
+
+static int ask_records(struct store *s, const struct store_query *q, struct rows *rows,
+                       char *ret_cursor)
+{
+    return store_records(s, q, on_record, rows, ret_cursor);
+}
+
+static int ask_logs(struct store *s, const struct store_query *q, struct rows *rows,
+                    char *ret_cursor)
+{
+    return store_logs(s, q, on_line, rows, ret_cursor);
+}
+
+void api_records(struct api_call *call)
+{
+    page_answer(call, "records", ask_records);
+}
+
+void api_logs(struct api_call *call)
+{
+    page_answer(call, "lines", ask_logs);
+}
+
+/* ---- one request ---- */
 
 /* Writes the record of this id. Returns false if there is none, or trouble: the call is answered.
  */
@@ -86,29 +113,6 @@ void api_record(struct api_call *call)
     if (store && record_put(call, store, call->args[0], api_json(call)))
         api_json_end(call, 200);
 }
-
-void api_logs(struct api_call *call)
-{
-    char cursor[STORE_CURSOR_MAX] = "";
-    struct store *store = api_store(call);
-    struct store_query q;
-    struct rows rows;
-
-    if (!store || !api_query_read(call, &q))
-        return;
-    rows = (struct rows){.w = api_json(call)};
-    jsonw_object_begin(rows.w);
-    jsonw_key(rows.w, "lines");
-    jsonw_array_begin(rows.w);
-    if (!api_store_did(call, store_logs(store, &q, on_line, &rows, cursor)))
-        return;
-    jsonw_array_end(rows.w);
-    put_next(rows.w, cursor);
-    jsonw_object_end(rows.w);
-    api_json_end(call, 200);
-}
-
-/* ---- one request whole ---- */
 
 struct trace_ids {
     char text[64]; /* as in a traceparent header */

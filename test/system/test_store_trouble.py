@@ -1,8 +1,10 @@
 """Trouble with the store stops nothing: requests are served, what is lost is counted and told, and when
 the trouble is over it is kept again."""
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -17,6 +19,13 @@ HEAD_BYTES = 100
 VERSION_AT = 60  # of a database's head: the version of its tables
 
 
+@pytest.fixture(name="folder")
+def short_folder():
+    """tmp_path is too long for the socket of a state folder in it."""
+    with tempfile.TemporaryDirectory(prefix="mft.", ignore_cleanup_errors=True) as folder:
+        yield pathlib.Path(folder)
+
+
 def store(daemon):
     answer = daemon.ask("/api/v1/system")
     assert answer.status == 200, answer
@@ -28,8 +37,8 @@ def lost(system, what="records"):
 
 
 @pytest.mark.core
-def test_the_store_of_a_newer_mayfly_is_left_alone_and_all_is_served(mayfly, tmp_path):
-    state = tmp_path / "state"
+def test_the_store_of_a_newer_mayfly_is_left_alone_and_all_is_served(mayfly, folder):
+    state = folder / "state"
     first = mayfly(PROJECT, "--state", state)
     first.stored(first.get("/api/hello"))
     first.stop()
@@ -55,8 +64,8 @@ def test_the_store_of_a_newer_mayfly_is_left_alone_and_all_is_served(mayfly, tmp
 
 
 @pytest.mark.core
-def test_a_damaged_store_is_put_aside_and_said(mayfly, tmp_path):
-    state = tmp_path / "state"
+def test_a_damaged_store_is_put_aside_and_said(mayfly, folder):
+    state = folder / "state"
     state.mkdir(mode=0o700)
     (state / "mayfly.db").write_bytes(b"this is no database " * 1000)
     daemon = mayfly(PROJECT, "--state", state)
@@ -67,8 +76,8 @@ def test_a_damaged_store_is_put_aside_and_said(mayfly, tmp_path):
     assert (state / aside[0]).read_bytes().startswith(b"this is no database")
 
 
-def test_a_full_disk_stops_nothing_and_is_over_when_there_is_room(mayfly, tmp_path):
-    disk = tmp_path / "disk"
+def test_a_full_disk_stops_nothing_and_is_over_when_there_is_room(mayfly, folder):
+    disk = folder / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(
             ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=False).returncode:
