@@ -1,5 +1,6 @@
 #include "cli/lines.h"
 
+#include "base/log.h"
 #include "cli/api.h"
 #include "cli/output.h"
 #include "cli/show.h"
@@ -38,7 +39,7 @@ const char *lines_paint(const json_t *line)
 void lines_print(const struct cli *cli, const json_t *line, uint64_t now_us)
 {
     uint64_t time_us = api_number(line, "time_us");
-    char time[SHOW_SIZE];
+    char time[SHOW_SIZE], id[64];
     bool colors = cli->color_out;
     const char *paint = color(colors, lines_paint(line));
 
@@ -48,7 +49,8 @@ void lines_print(const struct cli *cli, const json_t *line, uint64_t now_us)
                  color(colors, COLOR_NONE), color(colors, COLOR_BOLD));
     line_quoted(stdout, slice_str(api_string(line, "function")));
     (void)printf("%s %s", color(colors, COLOR_NONE), color(colors, COLOR_DIM));
-    (void)printf("%-*.*s", SHOW_ID_LEN, SHOW_ID_LEN, api_plain(line, "request_id"));
+    (void)log_quote(slice_str(api_string(line, "request_id")), id, sizeof id);
+    (void)printf("%-*.*s", SHOW_ID_LEN, SHOW_ID_LEN, id);
     (void)printf("%s %s%c ", color(colors, COLOR_NONE), paint, lines_mark(line));
     line_quoted(stdout, slice_str(api_string(line, "text")));
     (void)printf("%s\n", *paint ? COLOR_NONE : "");

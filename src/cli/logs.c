@@ -191,13 +191,16 @@ static void look_again(struct logs *l, struct stream *stream)
 
     if (l->peer.host || cli_value(l->cli, "state") || getenv("MAYFLY_STATE"))
         return;
-    if (api_look_for(l->cli, &peer) == CLI_OK && peer.state &&
-        strcmp(peer.state, l->peer.state) != 0) {
-        l->peer = peer;
-        l->last_id = 0;
-        l->is_live = false;
-        stream_set_peer(stream, &peer);
+    if (api_look_for(l->cli, &peer) != CLI_OK || !peer.state)
+        return;
+    if (strcmp(peer.state, l->peer.state) == 0) {
+        free((char *)(uintptr_t)peer.state); /* it may be asked for often */
+        return;
     }
+    l->peer = peer;
+    l->last_id = 0;
+    l->is_live = false;
+    stream_set_peer(stream, &peer);
 }
 
 /* The stream is there, for the first time or again. Where it does not go on by itself, because it
