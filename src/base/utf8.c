@@ -19,6 +19,16 @@ size_t utf8_len(const unsigned char *p, size_t left)
     return n;
 }
 
+bool utf8_is_valid(struct slice s)
+{
+    for (size_t i = 0, n; i < s.len; i += n) {
+        n = utf8_len((const unsigned char *)s.base + i, s.len - i);
+        if (n == 0)
+            return false;
+    }
+    return true;
+}
+
 bool utf8_is_control(const unsigned char *p, size_t n)
 {
     if (n == 1)

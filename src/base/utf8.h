@@ -7,6 +7,9 @@
 /* The length of the valid sequence at p (1 to 4), or 0 if there is none within `left` bytes. */
 size_t utf8_len(const unsigned char *p, size_t left);
 
+/* Whether all of s is UTF-8. */
+bool utf8_is_valid(struct slice s);
+
 /* Whether the valid sequence of n bytes at p could mislead a reader of a terminal: control
  * characters, line separators and marks that turn the writing direction. */
 bool utf8_is_control(const unsigned char *p, size_t n);

@@ -102,21 +102,11 @@ static bool recorded_find(struct api_call *call, struct recorded *ret)
 
 /* ---- as JSON ---- */
 
-static bool is_text(struct slice s)
-{
-    for (size_t i = 0, n; i < s.len; i += n) {
-        n = utf8_len((const unsigned char *)s.base + i, s.len - i);
-        if (n == 0)
-            return false;
-    }
-    return true;
-}
-
 static void put_body(struct jsonw *w, struct slice body)
 {
     _cleanup_free_ unsigned char *base64 = NULL;
 
-    if (is_text(body)) {
+    if (utf8_is_valid(body)) {
         api_put_str(w, "body", body);
         return;
     }

@@ -156,12 +156,7 @@ static void compare_values(struct comparison *c, const char *where, const json_t
 
 static bool is_text(struct slice s)
 {
-    for (size_t i = 0, n; i < s.len; i += n) {
-        n = utf8_len((const unsigned char *)s.base + i, s.len - i);
-        if (n == 0 || s.base[i] == '\0')
-            return false;
-    }
-    return true;
+    return !memchr(s.base ? s.base : "", '\0', s.len) && utf8_is_valid(s);
 }
 
 static void compare_lines(struct comparison *c, struct slice a, struct slice b)
