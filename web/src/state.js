@@ -41,6 +41,7 @@ export function heard(timeUs) {
 
 on("live", (event) => {
   heard(event.time_us);
+  for (const e of [event, ...event.functions]) if (!e.rate) e.p50_us = e.p90_us = e.p99_us = null; // nothing was measured
   live.value = event;
   history.value = [...history.value.filter((e) => e.time_us > event.time_us - HISTORY * 1e6), event];
 });

@@ -7,7 +7,8 @@
 
 export const WINDOW_MS = 20000;
 const DELAY_MS = 900;
-const MARKS_MAX = 5000;
+const MARKS_MAX = 16000;
+const DENSE = 1500; // marks from which on what has ended is drawn in the cheap way
 const ROWS_MAX = 240;
 const QUIET_MS = 60000; // a function that did nothing for so long has no band
 const BIRTH_MS = 450, DEATH_MS = 700;
@@ -19,7 +20,8 @@ export class Swarm {
     this.only = only; // one function's name, or null for all
     this.marks = new Map(); // by request id
     this.bands = new Map(); // by function: {rows: [time each is free from], seen, standbys, height}
-    this.strokes = []; // what was drawn last, for the pointer
+    this.strokes = []; // what was drawn last, for the pointer, if there is one
+    this.pointed = false;
     this.omitted = 0;
   }
 
@@ -158,7 +160,7 @@ export class Swarm {
       ctx.beginPath();
       ctx.arc(px, py, 2.6, 0, 7);
       ctx.stroke();
-      this.strokes.push({ process: p, name: band.name, x0: px - 4, x1: px + 4, y: py, thick: 9 });
+      if (this.pointed) this.strokes.push({ process: p, name: band.name, x0: px - 4, x1: px + 4, y: py, thick: 9 });
     });
   }
 
@@ -171,10 +173,15 @@ export class Swarm {
     ctx.strokeStyle = bad ? paint.bad : paint.of(m.name);
     ctx.lineWidth = picked ? thick + 2 : thick;
     ctx.globalAlpha = picked ? 1 : alive ? 0.95 : Math.max(0, 0.62 * (1 - gone / WINDOW_MS) ** 0.7) + (bad ? 0.25 * (1 - gone / WINDOW_MS) : 0);
-    ctx.beginPath();
-    ctx.moveTo(Math.min(x0, x1 - 0.01), y);
-    ctx.lineTo(x1, y);
-    ctx.stroke();
+    if (this.marks.size > DENSE && !alive && !picked) {
+      ctx.fillStyle = ctx.strokeStyle;
+      ctx.fillRect(x0, y - thick / 2, Math.max(thick, x1 - x0), thick);
+    } else {
+      ctx.beginPath();
+      ctx.moveTo(Math.min(x0, x1 - 0.01), y);
+      ctx.lineTo(x1, y);
+      ctx.stroke();
+    }
     if (bad) { // not by colour alone
       ctx.globalAlpha = Math.max(0.25, 1 - gone / WINDOW_MS);
       ctx.lineWidth = 1.4;
@@ -193,7 +200,7 @@ export class Swarm {
       ctx.fill();
     }
     if (!still) this.drawRing(ctx, m, view, alive, x, y);
-    this.strokes.push({ mark: m, name: m.name, x0, x1, y, thick });
+    if (this.pointed || picked) this.strokes.push({ mark: m, name: m.name, x0, x1, y, thick });
   }
 
   // A ring where one is born, and one where it dies.

@@ -20,7 +20,7 @@ function describe(swarm, it) {
 export function LivingPicture({ only = null, height: fixed }) {
   // By how many functions there are, so that few do not float in it and many are not squeezed.
   const height = fixed ?? Math.min(460, Math.max(180, 30 + 56 * functionNames.value.length));
-  const box = useRef(), canvas = useRef(), swarm = useRef(null), picked = useRef(null);
+  const box = useRef(), canvas = useRef(), swarm = useRef(null), picked = useRef(null), pointer = useRef(null);
   const told = useSignal(null), spoken = useSignal("");
   swarm.current ??= new Swarm(() => serverNowUs() / 1000, only);
 
@@ -57,7 +57,8 @@ export function LivingPicture({ only = null, height: fixed }) {
     const draw = () => {
       const still = reducedMotion.matches;
       swarm.current.draw(ctx, width, height, paint, { still, pick: picked.current?.mark?.id });
-      if (picked.current) point(picked.current);
+      if (pointer.current) choose(swarm.current.at(...pointer.current)); // what drifts under it
+      else if (picked.current) point(picked.current);
       if (still) timer = setTimeout(draw, STILL_MS);
       else frame = requestAnimationFrame(draw);
     };
@@ -75,9 +76,8 @@ export function LivingPicture({ only = null, height: fixed }) {
   // Says what `it` is, beside it.
   const point = (it) => {
     const now = swarm.current.strokes.find((s) => (it.mark ? s.mark === it.mark : s.process?.pid === it.process.pid));
-    if (!now) {
-      picked.current = null;
-      told.value = null;
+    if (!now) { // not drawn yet, or gone
+      if (!swarm.current.marks.has(it.mark?.id)) picked.current = told.value = null;
       return;
     }
     const width = box.current.clientWidth, x = Math.min(Math.max(now.x1, 130), width - 130);
@@ -88,9 +88,15 @@ export function LivingPicture({ only = null, height: fixed }) {
     if (it) point(it);
     else told.value = null;
   };
+  const leave = () => {
+    swarm.current.pointed = false;
+    pointer.current = null;
+    choose(null);
+  };
   const hover = (event) => {
     const r = canvas.current.getBoundingClientRect();
-    choose(swarm.current.at(event.clientX - r.left, event.clientY - r.top));
+    pointer.current = [event.clientX - r.left, event.clientY - r.top];
+    swarm.current.pointed = true;
   };
   const open = () => {
     const it = picked.current;
@@ -120,7 +126,7 @@ export function LivingPicture({ only = null, height: fixed }) {
         <p class="quiet">{plural(running ?? 0, "worker")} now · the last {WINDOW_MS / 1000} s · <span class="key-standby" /> standby · <span class="key-failed">×</span> failed</p>
       </figcaption>
       <div ref={box} class="swarm-box" tabIndex={0} role="group" aria-label={`Workers, each a mark: ${number(running ?? 0)} now. Arrow keys go from one to the next, Enter opens its request.`} onKeyDown={key} onBlur={() => choose(null)}>
-        <canvas ref={canvas} style={{ height: `${height}px` }} aria-hidden="true" onMouseMove={hover} onMouseLeave={() => choose(null)} onClick={open} />
+        <canvas ref={canvas} style={{ height: `${height}px` }} aria-hidden="true" onMouseMove={hover} onMouseLeave={leave} onClick={open} />
         {told.value && (
           <div class={`tip ${told.value.below ? "below" : ""}`} style={{ left: `${told.value.x}px`, top: `${told.value.y}px` }}>
             {told.value.lines.map((line, i) => <span key={i} class={i ? "" : "tip-name"}>{line}</span>)}

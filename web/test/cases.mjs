@@ -116,6 +116,20 @@ export async function the_picture_shows_each_worker({ page, server }) {
   await page.getByRole("heading", { name: "Where the time went" }).waitFor(); // by itself, when it has ended
 }
 
+export async function the_pointer_tells_whose_a_mark_is({ page, server }) {
+  await open(page, server, "/");
+  const stop = load(server), tip = page.locator(".tip"), canvas = page.locator(".swarm canvas");
+  await canvas.waitFor();
+  const area = await canvas.boundingBox();
+  const told = await until(async () => {
+    await page.mouse.move(area.x + area.width * (0.5 + 0.4 * Math.random()), area.y + 20 + Math.random() * (area.height - 24));
+    await page.waitForTimeout(60);
+    return (await tip.count()) && (await tip.textContent({ timeout: 500 }).catch(() => "")).match(/request (\S{36})/);
+  }, "the pointer finds one");
+  await stop();
+  assert.equal((await storedRecord(page, told[1])).request_id, told[1]);
+}
+
 export async function a_request_can_be_found_and_opened({ page, server }) {
   const id = await call(server, "/api/broken");
   await open(page, server, "/requests");
