@@ -33,7 +33,9 @@ struct scan {
 
 static void scan_init(struct scan *s, struct slice text)
 {
-    *s = (struct scan){text.base, text.base + text.len, 1};
+    const char *base = text.base ? text.base : "";
+
+    *s = (struct scan){base, base + text.len, 1};
 }
 
 /* The next byte without passing it, or NUL at the end. */
