@@ -337,6 +337,7 @@ void api_system(struct api_call *call)
     machine_look(&m);
     jsonw_object_begin(w);
     api_put_str(w, "version", SLICE_LIT(MAYFLY_VERSION));
+    api_put_str(w, "url", slice_str(c->options.url));
     api_put_u64(w, "started_us", c->started_us);
     api_put_u64(w, "cpus", m.cpus);
     api_put_u64(w, "memory_bytes", m.memory_bytes);

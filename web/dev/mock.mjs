@@ -115,7 +115,7 @@ const api = {
   "GET logs": findLines, "GET series": series, "GET usage": usage, "GET live": live,
   "GET traces/:": (_, __, [id]) => { const record = records.find((r) => r.request_id === id); return record && { record, logs: lines.filter((l) => l.request_id === id), traceparent: `00-${hex(32)}-${hex(16)}-01` }; },
   "GET version": () => ({ version: "0.1.0" }),
-  "GET system": () => ({ version: "0.1.0", started_us: now() - 36e8, cpus, memory_bytes: 16 * 2 ** 30, store: { status: "ok", detail: "", bytes: 48 * MEGA, records: records.length, log_lines: lines.length, oldest_us: now() - 9e11, retention: { days: 30, records: 1000000, bytes: 2 ** 30 } }, losses: QUIET ? [] : [{ time_us: now() - 8e9, what: "records", n: 14, why: "the disk was full" }] }),
+  "GET system": () => ({ version: "0.1.0", url: "http://127.0.0.1:8080", started_us: now() - 36e8, cpus, memory_bytes: 16 * 2 ** 30, store: { status: "ok", detail: "", bytes: 48 * MEGA, records: records.length, log_lines: lines.length, oldest_us: now() - 9e11, retention: { days: 30, records: 1000000, bytes: 2 ** 30 } }, losses: QUIET ? [] : [{ time_us: now() - 8e9, what: "records", n: 14, why: "the disk was full" }] }),
   "GET tokens": () => ({ tokens, next: null }), "POST tokens": (_, body) => { tokens.push({ name: body.name, created_us: now() }); return { name: body.name, token: `mf_${hex(40)}` }; },
   "DELETE tokens/:": (_, __, [name]) => { tokens = tokens.filter((t) => t.name !== name); return {}; },
   "GET functions/:/events": (_, __, [name]) => ({ events: saved.get(name) ?? [], next: null }),

@@ -110,13 +110,16 @@ function FunctionTable({ functions }) {
 
 // The first minute: nothing was asked for yet, so it says how.
 function FirstSteps({ functions }) {
+  const url = useGet("system").data?.url;
   const first = functions.find((f) => f.routes?.length) ?? functions[0];
   if (!first) {
     return <Empty title="No function yet"><p>Put a file into <code>api/</code> of the project and save: it is served at once.</p><Command text="mayfly init hello --lang python" /></Empty>;
   }
+  const path = first.routes?.find((r) => /^(GET )?\/[\w/.-]*$/.test(r))?.replace("GET ", "");
   return (
     <Empty title="No request yet">
       <p>Send the first one, and watch its process come and go here:</p>
+      {url && path && <Command text={`curl ${url}${path}`} />}
       <Command text={`mayfly invoke ${first.name} -d '{"name": "you"}' --verbose`} />
       <p class="quiet">Or from this page: <FunctionLink name={first.name} />, “Try it”.</p>
     </Empty>
