@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { get, query } from "./api.js";
-import { useStream } from "./stream.js";
+import { on, useStream } from "./stream.js";
 import { Link, toRequest } from "./router.jsx";
 import { Choice, Empty, Failure, Loading } from "./ui.jsx";
 import { clockTime, duration, number, plural } from "./format.js";
@@ -45,16 +45,16 @@ export function LogTail({ name }) {
   const load = async () => {
     try {
       const answer = await get(`logs${query({ function: name, limit: 300 })}`);
-      const newer = (lines.value ?? []).filter((l) => !answer.lines.some((x) => x.id === l.id));
-      lines.value = [...answer.lines, ...newer];
+      const all = new Map([...(lines.value ?? []), ...answer.lines].map((l) => [l.id, l]));
+      lines.value = [...all.values()].sort((a, b) => a.id - b.id).slice(-LINES_MAX);
       error.value = null;
     } catch (e) {
       error.value = e;
     }
   };
   useEffect(() => {
-    lines.value = null;
     load();
+    return on("open", load);
   }, [name]);
   useStream({
     log: (event) => {

@@ -15,6 +15,7 @@ const wants = new Set();
 let current = null; // {url, abort}
 let lastId = null, attempts = 0, retry = null, settle = null;
 
+// "open" is our own: the stream is there. What was asked for before may have missed what came in between.
 export function on(event, listener) {
   if (!listeners.has(event)) listeners.set(event, new Set());
   listeners.get(event).add(listener);
@@ -82,6 +83,7 @@ async function read(wanted, abort) {
     if (!answer.ok) return "lost";
     connection.value = { state: "live" };
     attempts = 0;
+    listeners.get("open")?.forEach((listener) => listener());
     const text = new TextDecoder(), reader = answer.body.getReader(), feed = parser(dispatch);
     for (;;) {
       const { done, value } = await reader.read();

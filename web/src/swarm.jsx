@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { Swarm, WINDOW_MS } from "./swarm.js";
 import { colour, dark, functionNames, hue, live, reducedMotion, serverNowUs } from "./state.js";
 import { get, query } from "./api.js";
-import { useStream } from "./stream.js";
+import { on, useStream } from "./stream.js";
 import { go, toFunction, toRequest } from "./router.jsx";
 import { duration, number, plural } from "./format.js";
 
@@ -31,9 +31,13 @@ export function LivingPicture({ only = null, height: fixed }) {
 
   // The seconds before it was looked at come from the store.
   useEffect(() => {
-    const gone = new AbortController();
-    get(`records${query({ function: only, since: Math.floor(serverNowUs() - WINDOW_MS * 1000), limit: 1000 })}`, gone.signal).then(({ records }) => swarm.current.onRecords({ records: records.reverse() }), () => {});
-    return () => gone.abort();
+    const gone = new AbortController(), look = () => get(`records${query({ function: only, since: Math.floor(serverNowUs() - WINDOW_MS * 1000), limit: 1000 })}`, gone.signal).then(({ records }) => swarm.current.onRecords({ records: records.reverse() }), () => {});
+    const off = on("open", look);
+    look();
+    return () => {
+      off();
+      gone.abort();
+    };
   }, []);
 
   useEffect(() => {

@@ -87,7 +87,7 @@ export async function the_picture_shows_each_worker({ page, server }) {
   const box = page.locator(".swarm-box");
   const there = await until(async () => {
     const workers = (await api(page, "live")).processes.filter((p) => p.kind === "worker" && p.function === "api/slow");
-    return workers.length === 4 && workers;
+    return workers.length === 4 && workers.every((p) => p.pid) && workers; // one that is being forked has none yet
   }, "four workers in the API");
   await box.focus();
   const told = new Set();

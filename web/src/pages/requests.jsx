@@ -2,7 +2,7 @@ import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { functionNames, serverNowUs } from "../state.js";
 import { get, query, useGet } from "../api.js";
-import { useStream } from "../stream.js";
+import { on, useStream } from "../stream.js";
 import { go, search } from "../router.jsx";
 import { Choice, Empty, Failure, Heading, Loading, OUTCOMES, RecordTable } from "../ui.jsx";
 import { number, plural } from "../format.js";
@@ -43,6 +43,10 @@ export function useRecords(filter) {
   };
   useEffect(() => {
     load(null);
+    return on("open", async () => {
+      const { records } = await get(`records${query(asked(filter, serverNowUs()))}`).catch(() => ({ records: [] })), had = new Set(fresh.value.map((r) => r.request_id));
+      fresh.value = [...fresh.value, ...records.filter((r) => !had.has(r.request_id))].sort((a, b) => b.start_us - a.start_us);
+    });
   }, [key]);
   useStream({
     record: ({ records }) => {
