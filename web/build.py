@@ -52,7 +52,8 @@ def run(command, seconds, **options):
         raise Unavailable(f"{pathlib.Path(command[0]).name} took more than {seconds} s") from None
     said = said.decode(errors="replace").strip()
     if process.returncode != 0:
-        raise Unavailable(f"{' '.join(command[:2])} failed: {said[-600:]}")
+        first = "; ".join(line.removeprefix("npm error ").strip() for line in said.splitlines()[:4])
+        raise Unavailable(f"{pathlib.Path(command[0]).name} {pathlib.Path(command[1]).name} failed: {first[:400]}")
     return said
 
 
