@@ -323,8 +323,8 @@ def test_everything_at_once(mayfly, capsys):
 @pytest.mark.core
 def test_nothing_is_left_on_the_machine(mayfly):
     """After the supervisor itself has been killed in the midst of work: mounts, groups, processes."""
-    mounts = leaks.mounts("self")
     daemon = mayfly(project())
+    mounts = leaks.mounts("self", daemon)
     warm(daemon, "/victim", "/python")
     groups = leaks.cgroups(daemon)
     storm = Storm(daemon, ["/victim?50", "/python?20"], clients=4)
@@ -334,7 +334,7 @@ def test_nothing_is_left_on_the_machine(mayfly):
     os.kill(daemon.pid, signal.SIGKILL)
     daemon.process.wait(HANG_SECONDS)
     wait_until(lambda: not any(map(process.is_alive, tree)), "all are gone")
-    assert leaks.mounts("self") == mounts
+    assert leaks.mounts("self", daemon) == mounts
     again = mayfly(daemon.project, "--state", daemon.state)  # the last state wins
     assert again.get("/victim").status == 200
     again.stop()

@@ -112,7 +112,7 @@ def test_change_of_one_letter_in_the_same_second_is_served(mayfly):
     for n in (2, 3, 4):
         write_project(daemon.project, {"work.py": WORK.replace('VERSION = "1"', f'VERSION = "{n}"')})
         daemon.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: served(daemon, "/work") == str(n), f"version {n}", seconds=5)
+        wait_until(lambda: served(daemon, "/work") == str(n), f"version {n}")
 
 
 # ---- development ----

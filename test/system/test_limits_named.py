@@ -205,8 +205,7 @@ def test_the_api_has_the_same_record_and_the_functions_own_words(daemon):
     assert answer.headers["mayfly-outcome"] == "error"
     assert (answer.json()["errorType"], answer.json()["errorMessage"]) == ("TooManyFiles", FILES[1])
     assert answer.json()["cause"] == {"errorType": "Refused", "errorMessage": "open: Too many open files", "stackTrace": []}
-    with Connection(str(daemon.state / "mayfly.sock")) as connection:
-        record = wait_until(lambda: (r := connection.request("GET", f"/api/v1/records/{answer.request_id}")).status == 200 and r.json())
+    record = wait_until(lambda: (r := daemon.api("GET", f"/api/v1/records/{answer.request_id}")).status == 200 and r.json())
     assert told(record) == FILES
 
 

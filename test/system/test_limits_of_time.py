@@ -130,7 +130,7 @@ def test_a_body_that_comes_steadily_is_taken(daemon):
             time.sleep(0.1)
         sock.shutdown(0)
     # It is enough that none of them was refused.
-    wait_until(lambda: [r for r in seen(daemon) if r["bytes_in"] == n * len(piece)], seconds=10)
+    wait_until(lambda: [r for r in seen(daemon) if r["bytes_in"] == n * len(piece)])
 
 
 def test_a_function_that_does_not_read_is_not_the_clients_fault(daemon):

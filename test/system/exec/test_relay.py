@@ -25,7 +25,7 @@ def pids_of(marker):
 
 
 def assert_gone(marker):
-    process.wait_until(lambda: not pids_of(marker), f"the end of {marker}", seconds=5)
+    process.wait_until(lambda: not pids_of(marker), f"the end of {marker}")
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 5_000_000])
