@@ -17,7 +17,7 @@ char *show_nano(int64_t nano, int decimals, char dst[static SHOW_SIZE]); /* 1500
 /* Whether both are in the same local day. */
 bool show_same_day(uint64_t a_us, uint64_t b_us);
 
-/* What of a request's id people are shown where room is short: milliseconds and 12 random bits,
+/* What of a request's id people are shown where room is short: milliseconds and a fraction of one,
  * enough to find it again by. */
 #define SHOW_ID_LEN 18
 

@@ -35,18 +35,20 @@ static char *write_hex(char *dst, const uint8_t *bytes, size_t n)
     return dst;
 }
 
-/* RFC 9562 version 7: 48 bits of milliseconds, so that ids sort by time. */
+/* RFC 9562 version 7: 48 bits of milliseconds, and in 12 bits behind them the fraction of one (its
+ * method 3): so ids sort by time, also those of one millisecond. */
 void request_id_make(uint64_t wall_us, char dst[static REQUEST_ID_LEN + 1])
 {
     static const size_t groups[] = {4, 2, 2, 2, 6};
-    uint64_t ms = wall_us / 1000;
+    uint64_t ms = wall_us / 1000, fraction = wall_us % 1000 * 4096 / 1000;
     uint8_t id[16];
     size_t at = 0;
 
-    random_bytes(id + 6, 10);
+    random_bytes(id + 8, 8);
     for (int i = 0; i < 6; i++)
         id[i] = (uint8_t)(ms >> (40 - 8 * i));
-    id[6] = (uint8_t)(0x70 | (id[6] & 0x0f));
+    id[6] = (uint8_t)(0x70 | fraction >> 8);
+    id[7] = (uint8_t)fraction;
     id[8] = (uint8_t)(0x80 | (id[8] & 0x3f));
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
         if (i > 0)

@@ -38,6 +38,13 @@ def test_a_request_is_shown_whole(mayfly):
 
 
 @pytest.mark.core
+def test_ids_sort_by_arrival_even_within_a_millisecond(mayfly):
+    daemon = mayfly(PROJECT)
+    ids = [daemon.get("/hello").request_id for _ in range(30)]
+    assert ids == sorted(ids) and len(set(ids)) == 30
+
+
+@pytest.mark.core
 def test_the_newest_and_beginnings(mayfly):
     daemon = mayfly(PROJECT)
     responses = [daemon.get("/hello") for _ in range(3)]

@@ -370,6 +370,8 @@ def _refuses(port):
         socket.create_connection(("127.0.0.1", port), 5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it is being closed
+        pass
     return False
 
 
