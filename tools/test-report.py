@@ -13,15 +13,18 @@ TAP = re.compile(r"^(not )?ok\b[ \t]*\d*[ \t]*(?:- )?([^#\n]*)(?:# *(skip|todo)\
 
 
 def junit_results(path):
-    """Yields (name, "passed" | "failed" | "skipped", reason)."""
+    """Yields (name, "passed" | "again" | "failed" | "skipped", reason); again: it passed alone only."""
     for case in ElementTree.parse(path).iter("testcase"):
         name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
         bad = next((case.find(tag) for tag in ("failure", "error") if case.find(tag) is not None), None)
         skip = case.find("skipped")
+        again = case.find("properties/property[@name='again']")
         if bad is not None:
             yield name, "failed", (bad.get("message") or "").split("\n")[0]
         elif skip is not None:
             yield name, "skipped", (skip.get("message") or "").split("\n")[0]
+        elif again is not None:
+            yield name, "again", again.get("value")
         else:
             yield name, "passed", ""
 
@@ -64,19 +67,20 @@ def part_results(folder, part):
 
 def main(folder, *parts):
     total = {"passed": 0, "failed": 0, "skipped": 0}
-    told = {"failed": [], "skipped": []}
+    told = {"failed": [], "skipped": [], "again": []}
     print(f"\n{'':14}{'passed':>8}{'failed':>8}{'skipped':>8}")
     for part in parts:
         count = dict.fromkeys(total, 0)
         for name, result, reason in part_results(pathlib.Path(folder), part):
-            count[result] += 1
-            total[result] += 1
+            counted = "passed" if result == "again" else result
+            count[counted] += 1
+            total[counted] += 1
             if result in told:
                 told[result].append(f"{part}: {name}" + (f": {reason}" if reason else ""))
         print(f"{part:14}{count['passed']:8}{count['failed']:8}{count['skipped']:8}")
-    for result in ("skipped", "failed"):
+    for result, title in (("skipped", "skipped"), ("again", "passed only when tried again, alone"), ("failed", "failed")):
         if told[result]:
-            print(f"\n{result}:")
+            print(f"\n{title}:")
             print("\n".join("  " + line for line in told[result]))
     print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     return 1 if total["failed"] or not total["passed"] else 0
