@@ -220,25 +220,39 @@ static void on_closed(void *ctx, struct api_connection *c)
     replaying_free(p);
 }
 
-static int write_result(struct replaying *p, const struct rerun_answer *a, struct jsonw *w)
+static int write_result(struct replaying *p, const struct compared *after, struct jsonw *w)
 {
     const struct compared before = recorded_answer(&p->recorded);
-    const struct compared after = {
-        .status = a->status, .head = a->head, .body = a->body, .is_cut = a->is_cut};
     struct slice id = SLICE_NULL;
     unsigned n;
 
-    (void)scrub_find(a->head, "mayfly-request-id", &id);
+    (void)scrub_find(after->head, "mayfly-request-id", &id);
     jsonw_object_begin(w);
     put_answer(w, "original", &before, slice_str(p->recorded.request_id),
                slice_str(p->recorded.version));
-    put_answer(w, "again", &after, id, slice_str(p->version));
+    put_answer(w, "again", after, id, slice_str(p->version));
     put_flag(w, "redacted", (p->recorded.flags & STORE_CAPTURE_REDACTED) != 0);
     jsonw_key(w, "differences");
-    n = compare_write(&before, &after, w);
+    n = compare_write(&before, after, w);
     put_flag(w, "same", n == 0);
     jsonw_object_end(w);
     return jsonw_end(w);
+}
+
+/* What was taken out of the recorded answer is taken out of this one, too. */
+static int write_cleaned(struct replaying *p, const struct rerun_answer *a, struct jsonw *w)
+{
+    _cleanup_(buf_deinit) struct buf head = BUF_INIT(API_ANSWER_MAX);
+    _cleanup_(buf_deinit) struct buf body = BUF_INIT(API_ANSWER_MAX);
+    struct compared after = {.status = a->status, .is_cut = a->is_cut};
+    int r = recording_clean_answer(p->connection->api->control, slice_str(p->recorded.function),
+                                   a->head, a->body, &head, &body);
+
+    if (r < 0)
+        return r;
+    after.head = buf_slice(&head);
+    after.body = buf_slice(&body);
+    return write_result(p, &after, w);
 }
 
 static void on_done(void *ctx, const struct rerun_answer *a)
@@ -258,7 +272,7 @@ static void on_done(void *ctx, const struct rerun_answer *a)
         jsonw_object_end(&w);
         r = jsonw_end(&w);
     } else {
-        r = write_result(p, a, &w);
+        r = write_cleaned(p, a, &w);
     }
     if (r == 0)
         api_answer_later(p->connection, status, buf_slice(&b));

@@ -18,7 +18,7 @@ struct parts {
 
 static int take_secrets(const struct redact *redact, struct buf *b, bool *changed)
 {
-    struct buf clean = BUF_INIT(2 * PART_MAX); /* a name may be longer than its value */
+    struct buf clean = BUF_INIT(2 * b->max); /* a name may be longer than its value */
     int r = redact ? redact_text(redact, buf_slice(b), REDACT_CUT_END, &clean) : 0;
 
     if (r == 1) {
@@ -91,4 +91,22 @@ void recording_take(struct control *c, const struct wire_recording *m)
     }
     for (int i = 0; i < _PARTS; i++)
         buf_deinit(&p.scrubbed[i]);
+}
+
+int recording_clean_answer(struct control *c, struct slice function, struct slice head,
+                           struct slice body, struct buf *ret_head, struct buf *ret_body)
+{
+    const struct function *f = c->last ? snapshot_find(c->last, function) : NULL;
+    const struct redact *redact = project_redact(c->project);
+    char *const *names = f ? f->redact : NULL;
+    bool changed = false;
+    int r = scrub_head(names, head, false, ret_head);
+
+    if (r >= 0)
+        r = scrub_body(names, head, body, ret_body);
+    if (r >= 0)
+        r = take_secrets(redact, ret_head, &changed);
+    if (r >= 0)
+        r = take_secrets(redact, ret_body, &changed);
+    return MIN(r, 0);
 }

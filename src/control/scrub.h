@@ -12,6 +12,8 @@
 
 /* What stands in the place of a value. */
 #define SCRUBBED "[redacted]"
+/* And of a whole body. */
+#define SCRUBBED_WHOLE "[left out: it has a field to be redacted, and cannot be read in full]"
 
 /* names: NULL-terminated, or NULL. Each adds the text to b. Returns 1 if something was taken out, 0
  * if not, -ENOBUFS or -ENOMEM. */

@@ -110,7 +110,9 @@ def test_what_is_secret_is_not_kept(mayfly):
     assert ["X-Other", "kept"] in told["request"]["headers"] and "a=2" in told["request"]["target"]
     database = b"".join(path.read_bytes() for path in daemon.state.iterdir() if path.name.startswith("mayfly.db"))
     assert b"hush" not in database and b"s3cret-in-the-answer" not in database
-    assert replay(daemon, first.request_id).json()["same"], "what was redacted is not compared"
+    told = replay(daemon, first.request_id)
+    assert told.json()["same"], "what was redacted is not compared"
+    assert "s3cret-in-the-answer" not in told.text and "session=abc" not in told.text, "nor shown"
 
 
 @pytest.mark.core
@@ -123,6 +125,20 @@ def test_a_body_that_cannot_be_read_in_full_is_left_out_if_it_may_hold_a_secret(
     first = daemon.request("POST", "/f", body, {"Content-Type": kind})
     told = recorded(daemon, first.request_id)
     assert "hush" not in json.dumps(told) and "left out" in told["request"]["body"]
+
+
+@pytest.mark.core
+def test_an_answer_that_was_left_out_or_tells_a_secret_is_the_same_again(mayfly):
+    import test_secrets
+    daemon = test_secrets.start(mayfly, {
+        "f.py": "import os\n\ndef app(environ, start):\n    start('200 OK', [('Content-Type', 'text/plain')])\n"
+                "    return [b'{\"token\": ' if environ['PATH_INFO'] == '/f' else os.environ['PW'].encode()]\n",
+        "mayfly.json": {"functions": {"f": {"handler": "f.app", "routes": ["/f", "/g"], "recording": 1024,
+                                            "env": {"PW": "${secret:PW}"}}}}}, {"PW": "hush-hush-hush"})
+    for path in ("/f", "/g"):
+        first = daemon.get(path)
+        told = replay(daemon, first.request_id)
+        assert told.json()["same"] and "hush-hush-hush" not in told.text, told.text
 
 
 @pytest.mark.core
