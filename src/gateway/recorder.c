@@ -26,7 +26,7 @@ static void append(struct recording *r, struct buf *b, struct slice data, uint32
 {
     size_t n = MIN(data.len, buf_room(b));
 
-    if (n < data.len || (n > 0 && buf_append(b, data.base, n) < 0))
+    if (buf_append(b, data.base, n) < 0 || n < data.len)
         r->cut |= cut;
 }
 

@@ -154,9 +154,22 @@ def test_a_request_that_was_cut_is_shown_but_not_sent_again(mayfly):
     daemon = mayfly(project())
     first = post(daemon, body=json.dumps({"n": 1, "filling": "x" * 2000}))
     told = recorded(daemon, first.request_id)
-    assert told["request"]["cut"] and len(told["request"]["body"]) <= 1024
+    assert told["request"]["cut"] and len(told["request"]["body"]) == 1024
     answer = replay(daemon, first.request_id)
     assert answer.status == 409 and "recording" in answer.json()["errorMessage"]
+
+
+@pytest.mark.core
+def test_of_a_long_answer_the_beginning_is_compared(mayfly):
+    daemon = mayfly({"l.py": "def app(environ, start):\n    start('200 OK', [('Content-Type', 'text/plain')])\n    return [b'long ' * 1000]\n",
+                     "mayfly.json": {"functions": {"l": {"handler": "l.app", "routes": ["/l"], "recording": 1000}}}}, command="dev")
+    first = daemon.get("/l")
+    told = recorded(daemon, first.request_id)
+    assert told["answer"]["cut"] and told["answer"]["body"] == "long " * 200
+    assert replay(daemon, first.request_id).json()["same"]
+    write_project(daemon.project, {"l.py": "def app(environ, start):\n    start('200 OK', [('Content-Type', 'text/plain')])\n    return [b'wide ' * 1000]\n"})
+    wait_until(lambda: daemon.get("/l").text.startswith("wide"), "the new version serves")
+    assert [row["where"] for row in replay(daemon, first.request_id).json()["differences"]] == ["body, line 1"]
 
 
 @pytest.mark.core
