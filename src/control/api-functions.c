@@ -319,6 +319,9 @@ static int put_losses(struct jsonw *w, const struct keep *k)
     jsonw_array_begin(w);
     if (k->lost.records > 0)
         put_loss(w, clock_wall_us(), SLICE_LIT("records"), k->lost.records, slice_str(k->detail));
+    if (k->lost.recordings > 0)
+        put_loss(w, clock_wall_us(), SLICE_LIT("recordings"), k->lost.recordings,
+                 slice_str(k->detail));
     if (k->lost.log_lines > 0)
         put_loss(w, clock_wall_us(), SLICE_LIT("log lines"), k->lost.log_lines,
                  slice_str(k->detail));

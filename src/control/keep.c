@@ -71,6 +71,7 @@ static void retry_later(struct keep *k)
 static void write_failed(struct keep *k, int r)
 {
     lost_add(k, k->pending.records, k->pending.log_lines);
+    k->lost.recordings += k->pending.recordings;
     k->pending = (struct keep_lost){0};
     if (r == -EUCLEAN) {
         k->suspect = true;
@@ -174,8 +175,10 @@ void keep_capture(struct keep *k, const struct store_capture *c)
 {
     int r = is_open(k) ? store_add_capture(k->store, c) : -EAGAIN;
 
-    if (r < 0)
-        keep_gateway_lost(k, "recordings", 1);
+    if (r == 0)
+        k->pending.recordings++;
+    else
+        k->lost.recordings++;
     if (r < 0 && r != -EAGAIN && r != -EINVAL && r != -EFBIG)
         write_failed(k, r);
 }
@@ -216,6 +219,8 @@ static int losses_store(struct keep *k)
         r = store_add_loss(k->store, "records", k->lost.records, why);
     if (k->lost.log_lines > 0 && r == 0)
         r = store_add_loss(k->store, "log lines", k->lost.log_lines, why);
+    if (k->lost.recordings > 0 && r == 0)
+        r = store_add_loss(k->store, "recordings", k->lost.recordings, why);
     return r;
 }
 

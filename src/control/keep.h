@@ -25,7 +25,7 @@ enum keep_status {
 };
 
 struct keep_lost {
-    uint64_t records, log_lines;
+    uint64_t records, log_lines, recordings;
 };
 
 struct keep {

@@ -150,9 +150,16 @@ static int on_loss(void *ctx, const struct store_loss *l)
     return 0;
 }
 
+static int on_lost_recording(void *ctx, const struct store_loss *l)
+{
+    if (slice_eq(l->what, SLICE_LIT("recordings")))
+        *(uint64_t *)ctx += l->n;
+    return 0;
+}
+
 static void without_a_store_all_goes_on_and_what_is_lost_is_told_later(void **state)
 {
-    uint64_t lost = 0;
+    uint64_t lost = 0, lost_recordings = 0;
     uint8_t version;
     struct keep k;
 
@@ -171,6 +178,8 @@ static void without_a_store_all_goes_on_and_what_is_lost_is_told_later(void **st
         keep_commit(&k);
         assert_int_equal(told, batch); /* the gateway need not hold them */
     }
+    keep_capture(&k, &(struct store_capture){.function = SLICE_LIT("f")});
+    assert_int_equal(k.lost.recordings, 1);
     assert_false(keep_batch_begin(&k, 7, 3));
     assert_int_equal(k.lost_ever.records, 3);
     assert_int_equal(n_status, 1);
@@ -186,6 +195,8 @@ static void without_a_store_all_goes_on_and_what_is_lost_is_told_later(void **st
     assert_int_equal(k.lost.records, 0);
     assert_int_equal(store_losses(keep_store(&k), 0, on_loss, &lost), 0);
     assert_int_equal(lost, 3);
+    assert_int_equal(store_losses(keep_store(&k), 0, on_lost_recording, &lost_recordings), 0);
+    assert_int_equal(lost_recordings, 1);
     keep_deinit(&k);
 }
 
